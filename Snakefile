@@ -1,0 +1,64 @@
+# The paper's figures and tables from an empty checkout: `snakemake --cores 8 all`.
+import json
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from betavae.names import sweep_name
+from betavae.plan import SWEEP, TRAINED, Plan, count_gpus
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+plan = Plan(config)
+
+# Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.
+if gpus := count_gpus():
+    workflow.global_resources.setdefault("gpu", gpus)
+
+
+resource_scopes:
+    gpu="local",
+
+
+wildcard_constraints:
+    scale="|".join(plan.config["scales"]),
+    grid="|".join(plan.config["grids"]),
+    metric="|".join(plan.config["metrics"]),
+    model="[^/]+",
+    point="[^/]+",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/codes.smk"
+include: "workflow/rules/metric.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/tools.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.figure6.input,
+        expand("results/metric_{model}.json", model=plan.main_models()),
+        expand(
+            "results/disentanglement_lib/metric_{model}.json",
+            model=plan.trained_models(),
+        ),
+        expand(
+            "results/figures/history_{model}.{suffix}",
+            model=plan.trained_models(),
+            suffix=["png", "pdf"],
+        ),
+
+
+onsuccess:
+    print(f"Scale {plan.scale}: figures are in results/figures, tables in results/tables, scores in results/metric_*.json")

@@ -1,0 +1,44 @@
+"""`python -m betavae STEP [--log FILE] --option value …`: every step of the workflow, from file to file.
+
+A step is a module of this package with a function `main`, whose keyword arguments are the options.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from betavae.job import run_logged
+
+
+def steps() -> list[str]:
+    """The modules of this package that are steps."""
+    here = Path(__file__).parent
+    return sorted(path.stem for path in here.glob("*.py") if "\ndef main(" in path.read_text(encoding="utf-8"))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one step; returns its exit status."""
+    step, *options = arguments or [""]
+    if step not in steps():
+        print(f"betavae: no step {step!r}; the steps are {', '.join(steps())}", file=sys.stderr)
+        return 2
+    log = None
+    if "--log" in options:
+        at = options.index("--log")
+        log = Path(options[at + 1])
+        del options[at : at + 2]
+
+    def call() -> None:
+        from cyclopts import App
+
+        app = App(name=f"betavae {step}", result_action="return_value")
+        app.default(importlib.import_module(f"betavae.{step}").main)
+        app(options)
+
+    return run_logged(step, log, options, call)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""Check the config against its schema, with messages that name the key, what it is and what it may be."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from betavae.errors import UserError
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+# Folders of results/ that no scale may be called.
+RESERVED = ("data", "figures", "tables", "sweep", "continuity", "logs", "benchmarks", "disentanglement_lib")
+
+
+def load_schema() -> dict[str, Any]:
+    """The JSON schema of the config."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def subschemas(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The keys or indices of `value` with the schema of what stands there ($ref and if/then/else resolved)."""
+    if isinstance(value, dict):
+        properties = dict(schema.get("properties", {}))
+        if "if" in schema:
+            branch = "then" if Draft202012Validator(schema["if"]).is_valid(value) else "else"
+            properties |= schema[branch]["properties"]
+        others = schema.get("additionalProperties")
+        for key in value.keys() | properties.keys():
+            found = properties.get(key, others)
+            if isinstance(found, dict):
+                yield key, resolve(found, root)
+    elif isinstance(value, list) and "items" in schema:
+        for index in range(len(value)):
+            yield index, resolve(schema["items"], root)
+
+
+def resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    """The schema that a $ref points to, or the schema itself."""
+    return root["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+
+
+def complete(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
+    """`value` with the schema's defaults filled in, and the strings of `--config` read as the numbers that they are."""
+    kinds = schema.get("type", ())
+    if isinstance(value, str) and not {"string"} & {kinds, *kinds}:
+        read = yaml.safe_load(value) if value else value
+        value = read if isinstance(read, int | float | list | dict) else value
+    for key, found in subschemas(value, schema, root):
+        if isinstance(value, dict) and key not in value:
+            if "default" not in found:
+                continue
+            value[key] = copy.deepcopy(found["default"])
+        value[key] = complete(value[key], found, root)
+    return value
+
+
+def expectation(error: ValidationError) -> str:
+    """What the schema allows where `error` was found, in words."""
+    schema = error.schema
+    if error.validator == "enum":
+        return "one of " + ", ".join(map(str, error.validator_value))
+    if error.validator == "minItems":
+        return f"a list of at least {error.validator_value} values"
+    if error.validator == "uniqueItems":
+        return "a list without duplicates"
+    if error.validator == "pattern":
+        return "a name of small letters, digits and _, a letter first"
+    kinds = schema.get("type", "a value")
+    words = " or ".join([kinds] if isinstance(kinds, str) else kinds)
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = " and ".join(f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema)
+    return f"{words} {limits}".strip()
+
+
+def message(error: ValidationError) -> str:
+    """One line for a person about one violation of the schema."""
+    place = ".".join(map(str, error.absolute_path))
+    where = f"`{place}`" if place else "the config"
+    if error.validator == "additionalProperties":
+        allowed = sorted(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in allowed)
+        near = difflib.get_close_matches(unknown, allowed, n=1)
+        hint = f" (did you mean `{near[0]}`?)" if near else ""
+        return f"config: unknown key `{unknown}` in {where}{hint}; allowed: {', '.join(allowed)}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"config: {where} lacks the key `{missing}`"
+    return f"config: {where} is {error.instance!r}, expected {expectation(error)}"
+
+
+def numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """All floating-point numbers in a nested value, with the places where they stand."""
+    if isinstance(value, float):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from numbers(inner, f"{place}.{key}".lstrip("."))
+
+
+def check(config: dict[str, Any]) -> dict[str, Any]:
+    """The config, complete; UserError where it breaks the schema or contradicts itself."""
+    schema = load_schema()
+    config = complete(copy.deepcopy(config), schema, schema)
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: len(error.absolute_path))
+    if errors:
+        raise UserError(message(errors[0]))
+    for place, number in numbers(config):
+        if not math.isfinite(number):
+            raise UserError(f"config: `{place}` is {number}, expected a finite number")
+    scales, grids = config["scales"], config["grids"]
+    if config["scale"] not in scales:
+        raise UserError(f"config: `scale` is {config['scale']!r}, expected one of {', '.join(scales)}")
+    for name, preset in scales.items():
+        if name in RESERVED:
+            raise UserError(f"config: no scale may be called `{name}`; results/{name} is used for something else")
+        if preset["grid"] not in grids:
+            raise UserError(
+                f"config: `scales.{name}.grid` is {preset['grid']!r}, expected one of the names under `grids`: "
+                f"{', '.join(grids)}"
+            )
+    original = config["original_dataset"]
+    if original and not Path(original).is_file():
+        raise UserError(
+            f"config: `original_dataset` is {original!r} and no such file exists; expected the path of the original "
+            "dSprites file (.npz, .hdf5 or .h5), or null for our synthesis"
+        )
+    return config

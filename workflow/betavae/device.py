@@ -1,0 +1,29 @@
+"""The device that tensors live on, and what must be said of it once."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from betavae.errors import UserError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`: cpu, cuda, or auto, which is cuda where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for and torch sees none; expected a CUDA device, or device: auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def limit_threads(threads: int) -> None:
+    """Use this many threads on the CPU: sums differ in the last bits with their number, so it is a setting."""
+    torch.set_num_threads(threads)
+
+
+def unpack_floats(bits: Tensor) -> Tensor:
+    """Bits (..., B) uint8 as pixels (..., 8 B) float32, 0 or 1, on the bits' device: a table look-up."""
+    values = torch.arange(256, device=bits.device)[:, None] >> torch.arange(7, -1, -1, device=bits.device)
+    return F.embedding(bits.int(), (values & 1).float()).flatten(-2)

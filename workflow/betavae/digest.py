@@ -1,0 +1,53 @@
+"""A digest of a step's code, so that an edit reruns what it touches and a comment reruns nothing."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+@cache
+def _syntax_tree(module: str) -> ast.Module:
+    """The module's syntax tree, docstrings blanked (comments are not part of it)."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return tree
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """The modules of this package that `module` itself imports."""
+    names: set[str] = set()
+    for node in ast.walk(_syntax_tree(module)):
+        if isinstance(node, ast.ImportFrom) and node.module == "betavae":
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("betavae."):
+            names.add(str(node.module).removeprefix("betavae."))
+    return frozenset(name for name in names if (PACKAGE / f"{name}.py").exists())
+
+
+def modules_of(step: str) -> list[str]:
+    """The step's module and all that it imports from this package, sorted."""
+    found: set[str] = set()
+    waiting = [step]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(_imports(module))
+    return sorted(found)
+
+
+@cache
+def code_digest(step: str) -> str:
+    """Twelve hexadecimal digits over the syntax trees of `step` and all that it imports from this package."""
+    digest = hashlib.sha256()
+    for module in modules_of(step):
+        digest.update(f"{module}\n{ast.dump(_syntax_tree(module))}\n".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,77 @@
+"""Encode every image (model → codes) and keep the little that later steps need of the decoder (summary)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from betavae import job
+from betavae.codes import write_codes
+from betavae.device import limit_threads, pick_device, unpack_floats
+from betavae.images import lit_chunks, open_bits, open_grid
+from betavae.models import load_model
+from betavae.stream import stream
+from betavae.vae import VAE, kl_per_latent, reconstruction_loss
+
+EXAMPLES = 8  # images whose reconstructions are kept
+
+
+@torch.inference_mode()
+def reconstructions(network: VAE, bits: np.ndarray, noise: np.ndarray, device: torch.device) -> np.ndarray:
+    """−log p(x|z) in nats of each image (n, 512), one z ~ q(z|x) each with `noise` (n, M): (R, n) float64."""
+    losses = []
+    for first in range(0, len(bits), 256):
+        part = slice(first, first + 256)
+        images = unpack_floats(torch.from_numpy(bits[part]).to(device))
+        replicas = next(network.parameters()).shape[0]
+        images = images.expand(replicas, *images.shape)
+        mean, logvar = network.encode(images)
+        codes = mean + (0.5 * logvar).exp() * torch.from_numpy(noise[part]).to(device)
+        losses.append(reconstruction_loss(network.decode(codes), images).double().cpu().numpy())
+    return np.concatenate(losses, axis=1)
+
+
+@torch.inference_mode()
+def main(
+    *, bits: Path, dataset: Path, model: Path, codes: Path, summary: Path, settings: str, device: str = "auto"
+) -> None:
+    """Write the codes file, and a summary: reconstruction (R,) and kl (R, M) in nats an image, and examples.
+
+    settings: JSON; scale, threads and evaluation_images, how many images the reconstruction is measured on.
+    """
+    chosen, on = json.loads(settings), pick_device(device)
+    limit_threads(chosen["threads"])
+    packed, grid = open_bits(bits), open_grid(dataset)
+    network, trained = load_model(model, on)
+    shape = (len(trained["seeds"]), grid.images, network.latents)
+    kl = torch.zeros(shape[0], shape[2], dtype=torch.float64, device=on)
+    made = {"provenance": json.dumps(job.provenance("encode", str(on)))}
+    about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": model.name}
+    with (
+        write_codes(codes, shape, ("mean", "logvar"), settings=trained, **about, **made) as arrays,
+        job.progress(grid.images, f"{model.stem}: codes", "image") as bar,
+    ):
+        for images, pixels, columns in lit_chunks(packed, grid):
+            mean, logvar = network.encode_lit(torch.from_numpy(pixels).to(on), torch.from_numpy(columns).to(on))
+            kl += kl_per_latent(mean, logvar).sum(1)
+            arrays["mean"][:, images] = mean.cpu().numpy()
+            arrays["logvar"][:, images] = logvar.cpu().numpy()
+            bar.update(len(images))
+
+    rng = stream(0, "evaluation")
+    sample = np.sort(rng.choice(grid.images, min(chosen["evaluation_images"], grid.images), replace=False))
+    noise = rng.standard_normal((len(sample), network.latents), np.float32)
+    examples = rng.choice(grid.images, EXAMPLES, replace=False)
+    shown = unpack_floats(torch.from_numpy(packed[examples]).to(on)).expand(shape[0], -1, -1)
+    decoded = network.decode(network.encode(shown)[0]).sigmoid()
+    with job.atomic(summary) as part, h5py.File(part, "w") as file:
+        file["reconstruction"] = reconstructions(network, packed[sample], noise, on).mean(1)
+        file["kl"] = (kl / grid.images).cpu().numpy()
+        file["examples/image"] = examples
+        file["examples/original"] = packed[examples]
+        file["examples/reconstruction"] = (decoded * 255).round().byte().cpu().numpy()
+        file.attrs.update(about | made | {"settings": json.dumps(trained)})

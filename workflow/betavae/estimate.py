@@ -1,0 +1,73 @@
+"""Predict, before a long run, how long its trainings take on this machine and how much disk the results need."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from betavae import job
+from betavae.device import limit_threads, pick_device
+from betavae.factors import FactorGrid
+from betavae.images import pack
+from betavae.shapes import SIDE, draw
+from betavae.train import train
+
+WARM, TIMED = 3, 12  # steps before the clock runs, and under it
+BITS_MB, GRAM_MB = 378, 201
+
+
+def sample_images() -> np.ndarray:
+    """A few real images, packed: what they show does not matter to the clock."""
+    grid = FactorGrid.thinned({"posX": 4, "posY": 4})
+    return pack(draw(2, 1.0, 0.0, grid.values[3], grid.values[4]).reshape(-1, SIDE, SIDE))
+
+
+def seconds_a_step(settings: dict, device: torch.device) -> float:
+    """Seconds that one step of a training takes, all its replicas together."""
+    bits = sample_images()
+    elapsed = []
+    for steps in (WARM, WARM + TIMED):
+        started = time.perf_counter()
+        train(settings | {"steps": steps}, bits, device, "estimate")
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        elapsed.append(time.perf_counter() - started)
+    return max(elapsed[1] - elapsed[0], 0.0) / TIMED
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `2 h 5 min`."""
+    minutes = math.ceil(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def main(*, settings: str, device: str = "auto") -> None:
+    """Tell the estimate on the terminal. settings: JSON; scale, trainings and kept, the models whose codes stay."""
+    chosen, on = json.loads(settings), pick_device(device)
+    images = FactorGrid.thinned(chosen["strides"]).images
+    rows, total, measured = [], 0.0, {}
+    limit_threads(chosen["threads"])
+    for model, training in chosen["trainings"].items():
+        size = (training["width"], training["latents"], training["batch"], len(training["seeds"]))
+        if size not in measured:
+            measured[size] = seconds_a_step(training, on)
+        seconds = measured[size] * training["steps"]
+        total += seconds
+        rows.append([model, len(training["seeds"]), training["steps"], f"{1e3 * measured[size]:.1f}", duration(seconds)])
+    at_once = 1 if on.type == "cuda" else max(1, (os.cpu_count() or 1) // chosen["threads"])
+    codes = sum(2 * 4e-6 * replicas * images * latents for replicas, latents in chosen["codes"])
+    disk = codes + (BITS_MB + GRAM_MB) * images / 737280
+    job.tell(tabulate(rows, headers=["training", "replicas", "steps", "ms a step", "time"]))
+    job.tell(
+        f"scale {chosen['scale']} on {on}: trainings take about {duration(total)} one after another"
+        + (f", {duration(total / at_once)} with {at_once} at once" if at_once > 1 else "")
+        + f" (codes and scores come on top: minutes); results take about {disk / 1e3:.1f} GB of disk, "
+        "most of which `snakemake clean_intermediates` frees again"
+    )

@@ -1,0 +1,71 @@
+"""The generative factors of the 2D shapes and the grid that their product spans (section 4.2).
+
+Images are numbered in the original file's order: shape slowest, posY fastest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+FACTORS = ("shape", "scale", "orientation", "posX", "posY")
+
+FULL_VALUES: dict[str, np.ndarray] = {
+    "shape": np.array([1.0, 2.0, 3.0]),  # square, ellipse, heart
+    "scale": np.linspace(0.5, 1.0, 6),
+    "orientation": np.linspace(0.0, 2.0 * np.pi, 40),  # inclusive: class 39 looks like class 0
+    "posX": np.linspace(0.0, 1.0, 32),
+    "posY": np.linspace(0.0, 1.0, 32),
+}
+
+SHAPE_NAMES = ("square", "ellipse", "heart")
+
+# The factors that the metric holds fixed (B: shape is never one of them).
+METRIC_FACTORS = ("posX", "posY", "scale", "orientation")
+
+
+@dataclass(frozen=True)
+class FactorGrid:
+    """The product of the factors' values, in the order of FACTORS."""
+
+    values: tuple[np.ndarray, ...]
+
+    @classmethod
+    def thinned(cls, strides: dict[str, int]) -> FactorGrid:
+        """Every `strides[factor]`-th value of each factor of the full grid (absent: all of them)."""
+        return cls(tuple(FULL_VALUES[name][:: strides.get(name, 1)] for name in FACTORS))
+
+    @classmethod
+    def from_attributes(cls, attributes: Any) -> FactorGrid:
+        """The grid that a data set file's attributes describe (see `dataset`)."""
+        return cls(tuple(np.asarray(attributes[f"{name}_values"]) for name in FACTORS))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each factor takes."""
+        return tuple(len(values) for values in self.values)
+
+    @property
+    def images(self) -> int:
+        """How many images the grid has."""
+        return int(np.prod(self.sizes))
+
+    def size(self, factor: str) -> int:
+        """How many values `factor` takes."""
+        return len(self.values[FACTORS.index(factor)])
+
+    def index(self, classes: np.ndarray) -> np.ndarray:
+        """Image numbers (...) of factor classes (..., 5)."""
+        strides = np.cumprod((1, *self.sizes[:0:-1]))[::-1]
+        return np.asarray(classes) @ strides
+
+    def classes(self, images: np.ndarray | None = None) -> np.ndarray:
+        """Factor classes (..., 5), int64, of image numbers (...); of all images where none are given."""
+        images = np.arange(self.images) if images is None else np.asarray(images)
+        return np.stack(np.unravel_index(images, self.sizes), axis=-1)
+
+    def factor_values(self) -> np.ndarray:
+        """The factors' values of every image: (images, 5) float64."""
+        return np.stack([v[c] for v, c in zip(self.values, self.classes().T, strict=True)], axis=1)

@@ -1,0 +1,78 @@
+"""Read the images: packed bits, mapped into memory and shared by all jobs of a machine.
+
+96 % of all pixels are zero and an object at a known position lights only a small window. Whatever is linear
+in the pixels (the first layer of an encoder, a projection, a Gram matrix) need only see that window:
+`lit_chunks` hands out images that share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from betavae.errors import UserError
+from betavae.factors import FactorGrid
+from betavae.shapes import PIXELS
+
+BYTES = PIXELS // 8
+TILE = 4  # positions a side of the square of positions whose images share a window: 4 measured fastest
+
+
+def open_bits(path: Path) -> np.ndarray:
+    """The packed images of dsprites_bits.npy, (images, 512) uint8, mapped (copy on write, never copied)."""
+    try:
+        bits = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no packed images ({error}); delete it and run the same command again") from error
+    if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != BYTES:
+        raise UserError(f"{path}: {bits.dtype} of shape {bits.shape}, expected uint8 of shape (images, {BYTES})")
+    return bits
+
+
+def open_grid(path: Path) -> FactorGrid:
+    """The factor grid of a data set file (dsprites.h5)."""
+    try:
+        with h5py.File(path) as file:
+            return FactorGrid.from_attributes(file.attrs)
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: not a data set file of this workflow ({error}); delete it and run again") from error
+
+
+def pack(images: np.ndarray) -> np.ndarray:
+    """Images (n, 64, 64) of 0 and 1 as bits: (n, 512) uint8."""
+    return np.packbits(images.reshape(len(images), PIXELS), axis=1)
+
+
+def unpack(bits: np.ndarray) -> np.ndarray:
+    """Bits (..., B) as pixels: (..., 8 B) uint8, 0 or 1."""
+    return np.unpackbits(bits, axis=-1)
+
+
+def position_tiles(grid: FactorGrid, by_shape: bool = False) -> Iterator[np.ndarray]:
+    """Image numbers, grouped so that a group's positions lie close together; with `by_shape`, of one shape each."""
+    numbers = np.arange(grid.images).reshape(grid.sizes)
+    shapes = range(grid.size("shape")) if by_shape else [slice(None)]
+    for shape in shapes:
+        for x in range(0, grid.size("posX"), TILE):
+            for y in range(0, grid.size("posY"), TILE):
+                yield numbers[shape, ..., x : x + TILE, y : y + TILE].reshape(-1)
+
+
+def lit_chunk(bits: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of `images` (n,) that is not zero in all of them.
+
+    Returns pixels (n, P) float32 and the columns (P,) that they have among the 4096; all others are zero.
+    """
+    chunk = bits[images]
+    lit = np.flatnonzero(np.bitwise_or.reduce(chunk, axis=0))
+    columns = (lit[:, None] * 8 + np.arange(8)).reshape(-1)
+    return unpack(chunk[:, lit]).astype(np.float32), columns
+
+
+def lit_chunks(bits: np.ndarray, grid: FactorGrid) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """All images in chunks: (image numbers (n,), pixels (n, P) float32, columns (P,))."""
+    for images in position_tiles(grid):
+        yield (images, *lit_chunk(bits, images))

@@ -1,0 +1,26 @@
+"""Read trained networks back: {model}.safetensors, all replicas stacked, with the settings that made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from betavae.errors import UserError
+from betavae.vae import VAE, network_of
+
+
+def load_model(path: Path, device: torch.device) -> tuple[VAE, dict[str, Any]]:
+    """The network on `device`, ready to be evaluated, and its settings."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads(file.metadata()["settings"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+        network = network_of(settings)
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: not a model of this workflow ({error}); delete it and run again") from error
+    return network.to(device).eval().requires_grad_(False), settings

@@ -1,0 +1,44 @@
+"""Names of models, as they stand in file names and targets: `beta4`, `pca`, and so on."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+# Models other than beta<number>, in Figure 6's order.
+NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", "vae_untrained")
+MAIN_BETAS = (1, 4)
+ALLOWED = f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}"
+
+
+class NameRefused(ValueError):
+    """A name that no model has: what it is and what is allowed."""
+
+
+def beta_name(beta: float | str) -> str:
+    """The name of the β-VAE with this β, the number in its shortest form: 4.0 → beta4, 0.50 → beta0.5."""
+    return "beta" + format(Decimal(str(beta)).normalize(), "f")
+
+
+def sweep_name(beta: float, latents: int) -> str:
+    """The name of a point of Figure 6's sweep."""
+    return f"{beta_name(beta)}_z{latents}"
+
+
+def parse_beta(name: str) -> tuple[float, int | None]:
+    """β and, for a point of the sweep, the number of latents of a name like beta4 or beta4_z5."""
+    found = re.fullmatch(r"beta(\d+\.?\d*|\.\d+)(?:_z(\d+))?", name)
+    if not found:
+        raise NameRefused(f"no model is called {name!r}; allowed: {ALLOWED}")
+    number, latents = found.groups()
+    if Decimal(number) == 0:
+        raise NameRefused(f"{name!r} has β = 0; allowed: {ALLOWED}")
+    if name != (shortest := beta_name(number) + (f"_z{int(latents)}" if latents else "")):
+        raise NameRefused(f"{name!r} is not in its shortest form; write {shortest!r}")
+    return float(number), int(latents) if latents else None
+
+
+def check_model(name: str) -> None:
+    """Refuse the name of a model whose metric nobody can ask for."""
+    if name not in NAMED_MODELS and parse_beta(name)[1] is not None:
+        raise NameRefused(f"no model is called {name!r}; allowed: {ALLOWED}; points of the sweep are results/sweep/metric_{name}.json")

@@ -1,0 +1,47 @@
+"""How all figures look: legible at column width, safe for colour-blind eyes, the scale on the face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from betavae import job
+
+# Okabe and Ito's palette: told apart by colour-blind eyes.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = "osD^vP*X"
+GREY = "#6b6b6b"
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 200,
+        "savefig.dpi": 200,
+        "font.size": 8,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        "legend.frameon": False,
+        "legend.fontsize": 7,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 4,
+        "pdf.fonttype": 42,
+        "figure.constrained_layout.use": True,
+    }
+)
+
+
+def save(figure: Figure, png: Path, pdf: Path, scale: str, note: str = "") -> None:
+    """Write the figure twice, the scale (and a note) named on its face; files do not carry the hour."""
+    told = f"scale: {scale}" + (f" — {note}" if note else "")
+    figure.supxlabel(told, fontsize=7, color=GREY, x=0.99, ha="right")
+    for path, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
+        with job.atomic(path) as part:
+            figure.savefig(part, metadata=metadata)
+    plt.close(figure)

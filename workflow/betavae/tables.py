@@ -1,0 +1,22 @@
+"""Write a table twice: as CSV for programs and as Markdown for people."""
+
+from __future__ import annotations
+
+import csv as csv_module
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from betavae import job
+
+
+def write_table(csv: Path, md: Path, rows: list[dict[str, Any]], caption: str) -> None:
+    """Write rows that share their keys; `caption` stands above the Markdown."""
+    with job.atomic(csv) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv_module.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    body = tabulate(rows, headers="keys", tablefmt="github", floatfmt=".4g")
+    with job.atomic(md) as part:
+        part.write_text(f"{caption}\n\n{body}\n", encoding="utf-8")

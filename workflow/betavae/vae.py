@@ -1,0 +1,92 @@
+"""The β-VAE on the 2D shapes: Table 1's network and the objective of section 2, replicas stacked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from betavae.shapes import PIXELS
+from betavae.stacked import StackedLinear
+
+
+class VAE(nn.Module):
+    """Encoder 4096 → FC W, W (ReLU) → M means and log-variances; decoder M → FC W, W, W (tanh) → 4096 logits."""
+
+    def __init__(self, replicas: int, width: int, latents: int) -> None:
+        super().__init__()
+        self.latents = latents
+        self.encoder = nn.Sequential(
+            StackedLinear(replicas, PIXELS, width),
+            nn.ReLU(),
+            StackedLinear(replicas, width, width),
+            nn.ReLU(),
+            StackedLinear(replicas, width, 2 * latents),
+        )
+        self.decoder = nn.Sequential(
+            StackedLinear(replicas, latents, width),
+            nn.Tanh(),
+            StackedLinear(replicas, width, width),
+            nn.Tanh(),
+            StackedLinear(replicas, width, width),
+            nn.Tanh(),
+            StackedLinear(replicas, width, PIXELS),
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, 4096)."""
+        mean, logvar = self.encoder(images).chunk(2, dim=-1)
+        return mean, logvar
+
+    def encode_lit(self, pixels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """As `encode`, for images (batch, P) that are zero outside `columns` (P,), for all replicas."""
+        first, *rest = self.encoder
+        mean, logvar = nn.Sequential(*rest)(first.restricted_to(pixels, columns)).chunk(2, dim=-1)
+        return mean, logvar
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
+        return self.decoder(codes)
+
+
+def kl_per_latent(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp(logvar)) ‖ N(0, 1)) in nats, elementwise (appendix A.1's closed form)."""
+    return 0.5 * (mean.square() + logvar.exp() - logvar - 1.0)
+
+
+def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
+    """−log p(x|z) of a Bernoulli decoder in nats an image: (R, batch, 4096) → (R, batch)."""
+    return F.binary_cross_entropy_with_logits(logits, images, reduction="none").sum(-1)
+
+
+def objective(network: VAE, images: Tensor, noise: Tensor, beta: float) -> dict[str, Tensor]:
+    """Equation 4 with its sign turned: batch mean of (summed cross-entropy + β · summed KL), in nats an image.
+
+    images (R, batch, 4096), noise (R, batch, M) ~ N(0, 1).
+    Returns loss (R,), reconstruction (R,) and kl (R, M).
+    """
+    mean, logvar = network.encode(images)
+    codes = mean + (0.5 * logvar).exp() * noise
+    reconstruction = reconstruction_loss(network.decode(codes), images).mean(-1)
+    kl = kl_per_latent(mean, logvar).mean(1)
+    return {"loss": reconstruction + beta * kl.sum(-1), "reconstruction": reconstruction, "kl": kl}
+
+
+class BetaVAE:
+    """A stack of β-VAEs in training: one for each seed."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.beta = settings["beta"]
+        self.network = network_of(settings)
+        self.noise_size = settings["latents"]
+
+    def losses(self, images: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """What one step minimises (`loss`) and records."""
+        return objective(self.network, images, noise, self.beta)
+
+
+def network_of(settings: dict[str, Any]) -> VAE:
+    """The network that `settings` describe, weights zero."""
+    return VAE(len(settings["seeds"]), settings["width"], settings["latents"])

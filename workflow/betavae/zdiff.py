@@ -1,0 +1,140 @@
+"""The disentanglement metric (section 3): z_diff points, the linear classifier, and the protocol around them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from betavae.codes import Representation
+from betavae.factors import FACTORS, FactorGrid
+from betavae.stream import stream
+
+
+@dataclass(frozen=True)
+class Points:
+    """Training or test points of one replica: image pairs (points, L) and the factor that each point holds fixed."""
+
+    first: np.ndarray
+    second: np.ndarray
+    labels: np.ndarray
+
+
+def draw_points(
+    rng: np.random.Generator, grid: FactorGrid, factors: tuple[str, ...], points: int, pairs: int
+) -> Points:
+    """Draw y uniformly from `factors`, then L pairs that share factor y's value and are independent in all else."""
+    labels = rng.integers(0, len(factors), points)
+    classes = [rng.integers(0, grid.sizes, (points, pairs, len(FACTORS))) for _ in range(2)]
+    for label, factor in enumerate(factors):
+        column = FACTORS.index(factor)
+        classes[1][labels == label, :, column] = classes[0][labels == label, :, column]
+    return Points(grid.index(classes[0]), grid.index(classes[1]), labels)
+
+
+def adagrad(
+    points: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    seeds: list[int],
+    *,
+    batch: int,
+    learning_rate: float,
+    initial_accumulator: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Linear softmax classifiers by mini-batch Adagrad: one for each seed, all together, after each step.
+
+    points (n, M) float32, labels (n,). A seed sets the initial weights and the order of the points only.
+    Yields weights (S, M, classes) and biases (S, 1, classes), which the next step changes in place.
+    """
+    streams = [stream(seed, "classifier") for seed in seeds]
+    bound = points.shape[1] ** -0.5
+    weight = np.stack([rng.uniform(-bound, bound, (points.shape[1], classes)) for rng in streams]).astype(np.float32)
+    bias = np.zeros((len(seeds), 1, classes), np.float32)
+    sums = [np.full_like(weight, initial_accumulator), np.full_like(bias, initial_accumulator)]
+    targets = np.eye(classes, dtype=np.float32)[labels]
+    while True:  # an epoch: every point once, in an order of the seed's own
+        order = np.stack([rng.permutation(len(points)) for rng in streams])
+        for first in range(0, max(1, len(points) - batch + 1), batch):
+            chosen = order[:, first : first + batch]
+            x = points[chosen]  # (S, batch, M)
+            logits = x @ weight + bias
+            logits -= logits.max(-1, keepdims=True)
+            error = np.exp(logits)
+            error /= error.sum(-1, keepdims=True)
+            error -= targets[chosen]
+            error /= chosen.shape[1]
+            gradients = (error.transpose(0, 2, 1) @ x).transpose(0, 2, 1), error.sum(1, keepdims=True)
+            for parameter, total, gradient in zip((weight, bias), sums, gradients, strict=True):
+                total += gradient * gradient
+                parameter -= learning_rate * gradient / (np.sqrt(total) + 1e-10)
+            yield weight, bias
+
+
+def fit_converged(
+    points: np.ndarray, labels: np.ndarray, classes: int, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same classifier at convergence, by scikit-learn; `penalty` is the inverse of its C (0: none).
+
+    Without a penalty the points are standardised for the solver's sake, which leaves the optimum where it is.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    scale = np.ones(points.shape[1]) if penalty else np.maximum(points.std(0, dtype=np.float64), 1e-12)
+    centre = np.zeros(points.shape[1]) if penalty else points.mean(0, dtype=np.float64)
+    model = LogisticRegression(C=1.0 / penalty if penalty else np.inf, max_iter=2000)
+    model.fit((points - centre) / scale, labels)
+    weight = np.zeros((1, points.shape[1], classes))
+    bias = np.full((1, 1, classes), -np.inf)
+    rows = model.coef_ if len(model.classes_) > 2 else np.concatenate([-model.coef_, model.coef_]) / 2
+    offsets = model.intercept_ if len(model.classes_) > 2 else np.array([-1, 1]) * model.intercept_ / 2
+    weight[0][:, model.classes_] = (rows / scale).T
+    bias[0, 0, model.classes_] = offsets - (rows / scale) @ centre
+    return weight, bias
+
+
+def confusion(
+    weight: np.ndarray, bias: np.ndarray, points: np.ndarray, labels: np.ndarray, classes: int
+) -> np.ndarray:
+    """Counts (S, classes, classes) of true (rows) against predicted (columns) labels of test points (n, M)."""
+    predicted = (points @ weight + bias).argmax(-1)  # (S, n)
+    counts = np.zeros((len(weight), classes, classes), np.int64)
+    for own, row in zip(counts, predicted, strict=True):
+        np.add.at(own, (labels, row), 1)
+    return counts
+
+
+def score_replica(
+    representation: Representation, replica: int, grid: FactorGrid, seed: int, settings: dict
+) -> np.ndarray:
+    """Confusion counts (classifier seeds, factors, factors) of one replica; its z_diff points come from `seed`.
+
+    settings: factors, pairs (L), train_points, test_points, classifier (adagrad or converged) and its own.
+    """
+    factors, classes = tuple(settings["factors"]), len(settings["factors"])
+    parts = []
+    for purpose in ("train", "test"):
+        rng = stream(seed, f"z_diff {purpose}")
+        points = draw_points(rng, grid, factors, settings[f"{purpose}_points"], settings["pairs"])
+        parts.append((representation.mean_difference(replica, points.first, points.second), points.labels))
+    (x, y), (x_test, y_test) = parts
+    chosen = settings["classifier"]
+    if chosen["kind"] == "converged":
+        fitted = fit_converged(x, y, classes, chosen["penalty"])
+    else:
+        options = {k: chosen[k] for k in ("batch", "learning_rate", "initial_accumulator")}
+        fits = adagrad(x, y, classes, list(range(settings["classifier_seeds"])), **options)
+        fitted = next(itertools.islice(fits, chosen["steps"] - 1, None))
+    return confusion(*fitted, x_test, y_test, classes)
+
+
+def kept_scores(scores: np.ndarray, groups: np.ndarray, keep: float) -> np.ndarray:
+    """Indices, ascending, of the scores (n,) that the protocol keeps: the top ⌈keep · n⌉ of each group; NaN ranks lowest."""
+    kept = []
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        ranked = members[np.argsort(-np.nan_to_num(scores[members], nan=-1.0), kind="stable")]
+        kept.append(ranked[: int(np.ceil(keep * len(members)))])
+    return np.sort(np.concatenate(kept))

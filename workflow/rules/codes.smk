@@ -1,0 +1,120 @@
+# Codes: what each model says of every image. The baselines of Figure 6 write theirs without training.
+
+
+rule encode:
+    input:
+        bits=plan.bits,
+        dataset=plan.dataset,
+        model="results/{scale}/models/{model}.safetensors",
+    output:
+        codes="results/{scale}/codes/{model}.h5",
+        summary="results/{scale}/summaries/{model}.h5",
+    log:
+        "results/{scale}/logs/encode_{model}.log",
+    benchmark:
+        "results/{scale}/benchmarks/encode_{model}.tsv"
+    wildcard_constraints:
+        model=TRAINED,
+    conda:
+        "../../envs/betavae.yaml"
+    threads: plan.config["threads"]
+    resources:
+        mem_mb=plan.codes_mb,
+        runtime=60,
+        gpu=plan.gpu(),
+    params:
+        settings=plan.encode_settings,
+        device=plan.config["device"],
+        code=plan.code("encode"),
+    message:
+        "Codes of {wildcards.model}, scale {wildcards.scale}"
+    shell:
+        "python -m betavae encode --log {log} --bits {input.bits} --dataset {input.dataset}"
+        " --model {input.model} --codes {output.codes} --summary {output.summary}"
+        " --settings {params.settings:q} --device {params.device}"
+
+
+# The sweep's codes go as soon as they are scored: there are too many to keep.
+use rule encode as encode_sweep with:
+    output:
+        codes=temp("results/{scale}/codes/{model}.h5"),
+        summary="results/{scale}/summaries/{model}.h5",
+    wildcard_constraints:
+        model=SWEEP,
+
+
+rule ground_truth:
+    input:
+        dataset=plan.dataset,
+    output:
+        codes="results/{scale}/codes/ground_truth.h5",
+    log:
+        "results/{scale}/logs/ground_truth.log",
+    benchmark:
+        "results/{scale}/benchmarks/ground_truth.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=plan.baseline_settings,
+        code=plan.code("ground_truth"),
+    message:
+        "The true factors as codes, scale {wildcards.scale}"
+    shell:
+        "python -m betavae ground_truth --log {log} --dataset {input.dataset} --codes {output.codes}"
+        " --settings {params.settings:q}"
+
+
+rule pca:
+    input:
+        bits=plan.bits,
+        dataset=plan.dataset,
+        gram=plan.gram,
+    output:
+        codes="results/{scale}/codes/pca.h5",
+        variance="results/{scale}/pca_variance.json",
+    log:
+        "results/{scale}/logs/pca.log",
+    benchmark:
+        "results/{scale}/benchmarks/pca.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        settings=plan.baseline_settings,
+        code=plan.code("pca"),
+    message:
+        "PCA, scale {wildcards.scale}"
+    shell:
+        "python -m betavae pca --log {log} --bits {input.bits} --dataset {input.dataset} --gram {input.gram}"
+        " --codes {output.codes} --variance {output.variance} --settings {params.settings:q}"
+
+
+rule ica:
+    input:
+        bits=plan.bits,
+        dataset=plan.dataset,
+        gram=plan.gram,
+    output:
+        codes="results/{scale}/codes/ica.h5",
+    log:
+        "results/{scale}/logs/ica.log",
+    benchmark:
+        "results/{scale}/benchmarks/ica.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        settings=plan.ica_settings,
+        code=plan.code("ica"),
+    message:
+        "ICA on pairs of shapes, scale {wildcards.scale}"
+    shell:
+        "python -m betavae ica --log {log} --bits {input.bits} --dataset {input.dataset} --gram {input.gram}"
+        " --codes {output.codes} --settings {params.settings:q}"

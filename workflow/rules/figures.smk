@@ -1,0 +1,68 @@
+# Figure 6: the table and picture of its left half, the sweep of its right half.
+
+
+rule figure6_left:
+    input:
+        scores=[plan.score(model) for model in plan.main_models()],
+        variance=f"results/{plan.scale}/pca_variance.json",
+    output:
+        png="results/figures/figure6_left.png",
+        pdf="results/figures/figure6_left.pdf",
+        csv="results/tables/figure6_left.csv",
+        md="results/tables/figure6_left.md",
+    log:
+        "results/logs/figure6_left.log",
+    benchmark:
+        "results/benchmarks/figure6_left.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        scale=plan.scale,
+        code=plan.code("figure6_left"),
+    message:
+        "Figure 6 left, scale {params.scale}"
+    shell:
+        "python -m betavae figure6_left --log {log} --scores {input.scores} --variance {input.variance}"
+        " --png {output.png} --pdf {output.pdf} --csv {output.csv} --md {output.md} --scale {params.scale}"
+
+
+rule figure6_right:
+    input:
+        scores=[plan.score(model) for model in plan.sweep_models()],
+        summaries=[plan.summary(model) for model in plan.sweep_models()],
+    output:
+        png="results/figures/figure6_right.png",
+        pdf="results/figures/figure6_right.pdf",
+        csv="results/tables/figure6_right.csv",
+        md="results/tables/figure6_right.md",
+    log:
+        "results/logs/figure6_right.log",
+    benchmark:
+        "results/benchmarks/figure6_right.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=700,
+        runtime=10,
+    params:
+        settings=plan.figure_settings(),
+        code=plan.code("figure6_right"),
+    message:
+        "Figure 6 right"
+    shell:
+        "python -m betavae figure6_right --log {log} --scores {input.scores} --summaries {input.summaries}"
+        " --png {output.png} --pdf {output.pdf} --csv {output.csv} --md {output.md}"
+        " --settings {params.settings:q}"
+
+
+rule figure6:
+    input:
+        rules.figure6_left.output,
+        rules.figure6_right.output,
+        [
+            f"results/sweep/metric_{sweep_name(*point)}.json"
+            for point in plan.sweep_points()
+        ],

@@ -1,0 +1,66 @@
+# The disentanglement metric (section 3). A scale keeps its scores; the paths that users ask for are copies.
+
+
+rule score:
+    input:
+        unpack(plan.representation),
+        dataset=plan.dataset,
+    output:
+        score="results/{scale}/metrics/{metric}/{model}.json",
+    log:
+        "results/{scale}/logs/{metric}_{model}.log",
+    benchmark:
+        "results/{scale}/benchmarks/{metric}_{model}.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=plan.score_settings,
+        representation=lambda wildcards, input: " ".join(
+            f"--{name} {path}" for name, path in input.items() if name != "dataset"
+        ),
+        code=plan.code("score"),
+    message:
+        "Score {wildcards.model} by {wildcards.metric}, scale {wildcards.scale}"
+    shell:
+        "python -m betavae score --log {log} --dataset {input.dataset} {params.representation}"
+        " --output {output.score} --settings {params.settings:q}"
+
+
+rule publish_score:
+    input:
+        plan.published_score,
+    output:
+        "results/metric_{model}.json",
+    log:
+        "results/logs/publish_{model}.log",
+    conda:
+        "../../envs/betavae.yaml"
+    message:
+        "results/metric_{wildcards.model}.json from {input}"
+    shell:
+        "cp {input} {output} 2> {log}"
+
+
+use rule publish_score as publish_disentanglement_lib with:
+    input:
+        lambda wildcards: plan.published_score(wildcards, "disentanglement_lib"),
+    output:
+        "results/disentanglement_lib/metric_{model}.json",
+    log:
+        "results/logs/publish_disentanglement_lib_{model}.log",
+    message:
+        "results/disentanglement_lib/metric_{wildcards.model}.json from {input}"
+
+
+use rule publish_score as publish_sweep with:
+    input:
+        plan.sweep_score,
+    output:
+        "results/sweep/metric_{point}.json",
+    log:
+        "results/logs/publish_sweep_{point}.log",
+    message:
+        "results/sweep/metric_{wildcards.point}.json from {input}"

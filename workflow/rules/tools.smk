@@ -1,0 +1,53 @@
+# Targets to be asked for by name: calibration, estimate, clean_intermediates.
+
+
+rule calibration:
+    input:
+        bits=plan.data(plan.scale) + "/dsprites_bits.npy",
+        dataset=plan.data(plan.scale) + "/dsprites.h5",
+        pca=f"results/{plan.scale}/codes/pca.h5",
+    output:
+        csv="results/tables/calibration.csv",
+        md="results/tables/calibration.md",
+    log:
+        "results/logs/calibration.log",
+    benchmark:
+        "results/benchmarks/calibration.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        settings=plan.calibration_settings(),
+        code=plan.code("calibrate"),
+    message:
+        "Calibrate the metric on raw pixels and PCA"
+    shell:
+        "python -m betavae calibrate --log {log} --bits {input.bits} --dataset {input.dataset}"
+        " --pca {input.pca} --csv {output.csv} --md {output.md} --settings {params.settings:q}"
+
+
+rule estimate:
+    log:
+        f"results/logs/estimate_{plan.scale}.log",
+    conda:
+        "../../envs/betavae.yaml"
+    params:
+        settings=plan.estimate_settings(),
+        device=plan.config["device"],
+    message:
+        "Time and disk that scale {plan.scale} will take"
+    shell:
+        "python -m betavae estimate --log {log} --settings {params.settings:q} --device {params.device}"
+
+
+rule clean_intermediates:
+    log:
+        "results/logs/clean_intermediates.log",
+    conda:
+        "../../envs/betavae.yaml"
+    message:
+        "Remove codes, Gram matrices and the NPZ of all scales; scores, models, figures and tables stay"
+    shell:
+        "rm -rf -- results/*/codes results/data/*/gram.h5 results/data/*/dsprites.npz 2> {log}"

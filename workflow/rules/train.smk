@@ -1,0 +1,58 @@
+# Training (section 2, Table 1): one job trains all replicas of one β and latent size as one stacked network.
+
+
+rule train:
+    input:
+        bits=plan.bits,
+    output:
+        model="results/{scale}/models/{model}.safetensors",
+        history="results/{scale}/models/{model}.history.h5",
+    log:
+        "results/{scale}/logs/train_{model}.log",
+    benchmark:
+        "results/{scale}/benchmarks/train_{model}.tsv"
+    wildcard_constraints:
+        model=f"{TRAINED}|{SWEEP}",
+    conda:
+        "../../envs/betavae.yaml"
+    threads: plan.config["threads"]
+    resources:
+        mem_mb=plan.training_mb,
+        runtime=1440,
+        gpu=plan.gpu(),
+    params:
+        settings=plan.train_settings,
+        device=plan.config["device"],
+        code=plan.code("train"),
+    message:
+        "Train {wildcards.model}, scale {wildcards.scale}"
+    shell:
+        "python -m betavae train --log {log} --bits {input.bits} --model {output.model}"
+        " --history {output.history} --settings {params.settings:q} --device {params.device}"
+
+
+rule history:
+    input:
+        history=f"results/{plan.scale}/models/{{model}}.history.h5",
+    output:
+        png="results/figures/history_{model}.png",
+        pdf="results/figures/history_{model}.pdf",
+    log:
+        "results/logs/history_{model}.log",
+    benchmark:
+        "results/benchmarks/history_{model}.tsv"
+    wildcard_constraints:
+        model=f"{TRAINED}|{SWEEP}",
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        scale=plan.scale,
+        code=plan.code("plot_history"),
+    message:
+        "History of {wildcards.model}"
+    shell:
+        "python -m betavae plot_history --log {log} --history {input.history} --png {output.png}"
+        " --pdf {output.pdf} --scale {params.scale}"
