@@ -150,9 +150,7 @@ def write(h5: Path, bits: Path, grid: FactorGrid, blocks: Iterator[np.ndarray], 
         for name, array in zip(("values", "classes"), latents(grid), strict=True):
             file.create_dataset(f"latents/{name}", data=array, chunks=(min(len(array), 16384), 6), **options)
         chunk = block // 4 if block % 4 == 0 else block
-        images = file.create_dataset(
-            "imgs", (grid.images, SIDE, SIDE), np.uint8, chunks=(chunk, SIDE, SIDE), **options
-        )
+        images = file.create_dataset("imgs", (grid.images, SIDE, SIDE), np.uint8, chunks=(chunk, SIDE, SIDE), **options)
         packed = np.lib.format.open_memmap(bits_part, "w+", np.uint8, (grid.images, BYTES))
         waiting: list[tuple[int, Future[bytes]]] = []
 

@@ -12,7 +12,9 @@ from betavae.errors import UserError
 def pick_device(name: str) -> torch.device:
     """The device called `name`: cpu, cuda, or auto, which is cuda where there is one."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for and torch sees none; expected a CUDA device, or device: auto or cpu")
+        raise UserError(
+            "device: cuda was asked for and torch sees none; expected a CUDA device, or device: auto or cpu"
+        )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

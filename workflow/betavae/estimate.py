@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 import time
 
 import numpy as np
@@ -16,9 +17,9 @@ from betavae.device import limit_threads, pick_device
 from betavae.factors import FactorGrid
 from betavae.images import pack
 from betavae.shapes import SIDE, draw
-from betavae.train import train
+from betavae.train import build, training_steps
 
-WARM, TIMED = 3, 12  # steps before the clock runs, and under it
+WARM, TIMED = 3, 10  # steps before the clock runs, and under it
 BITS_MB, GRAM_MB = 378, 201
 
 
@@ -29,16 +30,16 @@ def sample_images() -> np.ndarray:
 
 
 def seconds_a_step(settings: dict, device: torch.device) -> float:
-    """Seconds that one step of a training takes, all its replicas together."""
-    bits = sample_images()
+    """Seconds that one step of a training takes, all its replicas together: the median of a few."""
+    steps = training_steps(build(settings, device), settings, sample_images(), device)
     elapsed = []
-    for steps in (WARM, WARM + TIMED):
+    for _ in range(WARM + TIMED):
         started = time.perf_counter()
-        train(settings | {"steps": steps}, bits, device, "estimate")
+        next(steps)
         if device.type == "cuda":
             torch.cuda.synchronize()
         elapsed.append(time.perf_counter() - started)
-    return max(elapsed[1] - elapsed[0], 0.0) / TIMED
+    return statistics.median(elapsed[WARM:])
 
 
 def duration(seconds: float) -> str:
@@ -52,19 +53,21 @@ def main(*, settings: str, device: str = "auto") -> None:
     """Tell the estimate on the terminal. settings: JSON; scale, trainings and kept, the models whose codes stay."""
     chosen, on = json.loads(settings), pick_device(device)
     images = FactorGrid.thinned(chosen["strides"]).images
-    rows, total, measured = [], 0.0, {}
+    alike: dict[tuple[int, ...], list[dict]] = {}  # trainings that take the same time, whatever their β
+    for training in chosen["trainings"].values():
+        size = tuple(training[key] for key in ("latents", "width", "batch", "steps"))
+        alike.setdefault((len(training["seeds"]), *size), []).append(training)
     limit_threads(chosen["threads"])
-    for model, training in chosen["trainings"].items():
-        size = (training["width"], training["latents"], training["batch"], len(training["seeds"]))
-        if size not in measured:
-            measured[size] = seconds_a_step(training, on)
-        seconds = measured[size] * training["steps"]
-        total += seconds
-        rows.append([model, len(training["seeds"]), training["steps"], f"{1e3 * measured[size]:.1f}", duration(seconds)])
+    rows, total = [], 0.0
+    for (replicas, latents, *_, steps), trainings in sorted(alike.items()):
+        each = seconds_a_step(trainings[0], on)
+        total += each * steps * len(trainings)
+        betas = ", ".join(f"{beta:g}" for beta in sorted(training["beta"] for training in trainings))
+        rows.append([latents, betas, replicas, steps, f"{1e3 * each:.1f}", duration(each * steps)])
     at_once = 1 if on.type == "cuda" else max(1, (os.cpu_count() or 1) // chosen["threads"])
     codes = sum(2 * 4e-6 * replicas * images * latents for replicas, latents in chosen["codes"])
     disk = codes + (BITS_MB + GRAM_MB) * images / 737280
-    job.tell(tabulate(rows, headers=["training", "replicas", "steps", "ms a step", "time"]))
+    job.tell(tabulate(rows, headers=["M", "β", "replicas", "steps", "ms a step", "time for each β"]))
     job.tell(
         f"scale {chosen['scale']} on {on}: trainings take about {duration(total)} one after another"
         + (f", {duration(total / at_once)} with {at_once} at once" if at_once > 1 else "")

@@ -69,7 +69,9 @@ def draw(scores: dict[str, dict[str, Any]], png: Path, pdf: Path, scale: str) ->
         )  # fmt: skip
         score = scores.get(model)
         if not score or score["score_mean"] is None:
-            axis.text(26, row - 0.2, NOT_YET_RUN if not score else "diverged", va="center", style="italic", fontsize=6.5)
+            axis.text(
+                26, row - 0.2, NOT_YET_RUN if not score else "diverged", va="center", style="italic", fontsize=6.5
+            )
             continue
         means = np.array(seed_means(score))
         axis.plot(
@@ -91,9 +93,7 @@ def draw(scores: dict[str, dict[str, Any]], png: Path, pdf: Path, scale: str) ->
     style.save(figure, png, pdf, scale)
 
 
-def main(
-    *, scores: list[Path], variance: Path, png: Path, pdf: Path, csv: Path, md: Path, scale: str
-) -> None:
+def main(*, scores: list[Path], variance: Path, png: Path, pdf: Path, csv: Path, md: Path, scale: str) -> None:
     """Write picture and table from metric files."""
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in scores}
     explained = json.loads(variance.read_text(encoding="utf-8"))

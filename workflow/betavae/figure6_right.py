@@ -136,7 +136,9 @@ def main(
         for latents in sorted({p.latents for p in points})
     }
     claim = "" if chosen["scale"] == "paper" else "too few steps and points to show the paper's inverted U"
-    caption = f"# Figure 6 right: score over β and latent size, scale `{chosen['scale']}`" + (f"\n\n{claim}" * bool(claim))
+    caption = f"# Figure 6 right: score over β and latent size, scale `{chosen['scale']}`" + (
+        f"\n\n{claim}" * bool(claim)
+    )
     write_table(csv, md, rows([p for curve in curves.values() for p in curve]), caption)
 
     figure = style.plt.figure(figsize=(7.2, 2.9))

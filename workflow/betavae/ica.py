@@ -45,7 +45,11 @@ def main(*, bits: Path, dataset: Path, gram: Path, codes: Path, settings: str) -
     pairs = list(itertools.combinations(range(grid.size("shape")), 2))
     shape_of = grid.classes()[:, 0]
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": "FastICA"}
-    made = {"settings": settings, "provenance": job.provenance("ica"), "group": np.repeat(range(len(pairs)), len(seeds))}
+    made = {
+        "settings": settings,
+        "provenance": job.provenance("ica"),
+        "group": np.repeat(range(len(pairs)), len(seeds)),
+    }
     with (
         write_codes(codes, (len(pairs) * len(seeds), grid.images, latents), **about, **made) as arrays,
         job.progress(len(pairs) * len(seeds), "ICA", "fit") as bar,

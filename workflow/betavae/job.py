@@ -109,9 +109,7 @@ def git_commit() -> str:
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
-        return subprocess.run(
-            ["git", *arguments], cwd=here, check=True, capture_output=True, text=True
-        ).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=here, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no", ".") else "")

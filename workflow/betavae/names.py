@@ -41,4 +41,6 @@ def parse_beta(name: str) -> tuple[float, int | None]:
 def check_model(name: str) -> None:
     """Refuse the name of a model whose metric nobody can ask for."""
     if name not in NAMED_MODELS and parse_beta(name)[1] is not None:
-        raise NameRefused(f"no model is called {name!r}; allowed: {ALLOWED}; points of the sweep are results/sweep/metric_{name}.json")
+        raise NameRefused(
+            f"no model is called {name!r}; allowed: {ALLOWED}; points of the sweep are results/sweep/metric_{name}.json"
+        )

@@ -148,9 +148,7 @@ class Plan:
     def encode_settings(self, wildcards: Any) -> str:
         """The settings of an encoding job."""
         images = self.preset(wildcards.scale)["evaluation_images"]
-        return json.dumps(
-            {"scale": wildcards.scale, "threads": self.config["threads"], "evaluation_images": images}
-        )
+        return json.dumps({"scale": wildcards.scale, "threads": self.config["threads"], "evaluation_images": images})
 
     def baseline_settings(self, wildcards: Any) -> str:
         """The settings of PCA and of the ground truth."""

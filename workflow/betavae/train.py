@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from betavae import job
+from betavae import job, vae
 from betavae.device import limit_threads, pick_device, unpack_floats
 from betavae.images import open_bits
 from betavae.stacked import initialise
 from betavae.stream import stream
-from betavae.vae import BetaVAE
 
 BLOCK = 256  # steps whose random numbers are drawn ahead
-SYSTEMS = {"vae": BetaVAE}
+SYSTEMS = {"vae": vae}  # modules with network_of(settings) and losses(network, images, noise, settings)
 
 
 def make_optimiser(network: nn.Module, settings: dict[str, Any], device: torch.device) -> torch.optim.Optimizer:
@@ -83,32 +84,45 @@ def diverged(history: dict[str, np.ndarray], network: nn.Module) -> list[int]:
     return np.flatnonzero(~finite).tolist()
 
 
-def train(settings: dict[str, Any], bits: np.ndarray, device: torch.device, label: str) -> tuple[nn.Module, History]:
-    """Train a system for settings["steps"] steps on the images `bits` (images, 512).
+def training_steps(
+    network: nn.Module, settings: dict[str, Any], bits: np.ndarray, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    """Train a network of `build` without end: after each step, what its losses were. No step waits for the device.
 
-    settings: system, seeds, width, latents, beta, optimiser, learning_rate, initial_accumulator, batch, steps and
-    record_every. No step waits for the device.
+    settings: see `train`; bits (images, 512) uint8.
     """
-    system = SYSTEMS[settings["system"]](settings)
-    initialise(system.network, settings["seeds"])
-    system.network.to(device)
-    optimiser = make_optimiser(system.network, settings, device)
+    system = SYSTEMS[settings["system"]]
+    optimiser = make_optimiser(network, settings, device)
     on_device = torch.from_numpy(bits).to(device)
-    history = History(settings["record_every"])
-    steps = settings["steps"]
-    with job.progress(steps, label) as bar:
-        for step in range(steps):
-            if step % BLOCK == 0:
-                drawn = draw_block(settings["seeds"], step // BLOCK, settings["batch"], len(bits), system.noise_size)
-                indices, noise = (torch.from_numpy(array).to(device) for array in drawn)
-            images = unpack_floats(on_device[indices[step % BLOCK]])
-            losses = system.losses(images, noise[step % BLOCK])
+    for block in itertools.count():
+        drawn = draw_block(settings["seeds"], block, settings["batch"], len(bits), settings["latents"])
+        for indices, noise in zip(*(torch.from_numpy(array).to(device) for array in drawn), strict=True):
+            losses = system.losses(network, unpack_floats(on_device[indices]), noise, settings)
             optimiser.zero_grad(set_to_none=True)
             losses["loss"].sum().backward()
             optimiser.step()
-            history.add(step + 1, losses, last=step + 1 == steps)
+            yield losses
+
+
+def build(settings: dict[str, Any], device: torch.device) -> nn.Module:
+    """The stacked network that the settings describe, each replica's weights drawn from its seed."""
+    network = SYSTEMS[settings["system"]].network_of(settings)
+    initialise(network, settings["seeds"])
+    return network.to(device)
+
+
+def train(settings: dict[str, Any], bits: np.ndarray, device: torch.device, label: str) -> tuple[nn.Module, History]:
+    """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8.
+
+    settings: system, seeds, width, latents, beta, optimiser, learning_rate, initial_accumulator, batch, steps and
+    record_every. Returns the network and its history.
+    """
+    network, history, steps = build(settings, device), History(settings["record_every"]), settings["steps"]
+    with job.progress(steps, label) as bar:
+        for step, losses in zip(range(1, steps + 1), training_steps(network, settings, bits, device), strict=False):
+            history.add(step, losses, last=step == steps)
             bar.update()
-    return system.network, history
+    return network, history
 
 
 def main(*, bits: Path, model: Path, history: Path, settings: str, device: str = "auto") -> None:

@@ -74,19 +74,11 @@ def objective(network: VAE, images: Tensor, noise: Tensor, beta: float) -> dict[
     return {"loss": reconstruction + beta * kl.sum(-1), "reconstruction": reconstruction, "kl": kl}
 
 
-class BetaVAE:
-    """A stack of β-VAEs in training: one for each seed."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.beta = settings["beta"]
-        self.network = network_of(settings)
-        self.noise_size = settings["latents"]
-
-    def losses(self, images: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """What one step minimises (`loss`) and records."""
-        return objective(self.network, images, noise, self.beta)
-
-
 def network_of(settings: dict[str, Any]) -> VAE:
     """The network that `settings` describe, weights zero."""
     return VAE(len(settings["seeds"]), settings["width"], settings["latents"])
+
+
+def losses(network: VAE, images: Tensor, noise: Tensor, settings: dict[str, Any]) -> dict[str, Tensor]:
+    """What a training step minimises (`loss`) and records."""
+    return objective(network, images, noise, settings["beta"])

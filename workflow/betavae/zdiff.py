@@ -95,9 +95,7 @@ def fit_converged(
     return weight, bias
 
 
-def confusion(
-    weight: np.ndarray, bias: np.ndarray, points: np.ndarray, labels: np.ndarray, classes: int
-) -> np.ndarray:
+def confusion(weight: np.ndarray, bias: np.ndarray, points: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Counts (S, classes, classes) of true (rows) against predicted (columns) labels of test points (n, M)."""
     predicted = (points @ weight + bias).argmax(-1)  # (S, n)
     counts = np.zeros((len(weight), classes, classes), np.int64)
