@@ -61,4 +61,6 @@ rule all:
 
 
 onsuccess:
-    print(f"Scale {plan.scale}: figures are in results/figures, tables in results/tables, scores in results/metric_*.json")
+    print(
+        f"Scale {plan.scale}: figures are in results/figures, tables in results/tables, scores in results/metric_*.json"
+    )

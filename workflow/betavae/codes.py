@@ -45,7 +45,7 @@ class StoredCodes:
         try:
             self._file = h5py.File(path)
             self._mean = self._file["mean"]
-            self.attributes = {k: v for k, v in self._file.attrs.items()}
+            self.attributes = dict(self._file.attrs.items())
         except (OSError, KeyError) as error:
             raise UserError(f"{path}: not a codes file ({error}); expected HDF5 with /mean") from error
         shape = self._mean.shape

@@ -62,26 +62,20 @@ def difference(scores: dict[str, dict[str, Any]]) -> str:
 def draw(scores: dict[str, dict[str, Any]], png: Path, pdf: Path, scale: str) -> None:
     """The picture: a row a system, ours (kept scores, and every seed) beside the paper's."""
     figure, axis = style.plt.subplots(figsize=(3.9, 3.1))
+    ours, theirs = {"fmt": "o", "color": style.COLOURS[0]}, {"fmt": "D", "color": style.GREY, "ms": 3.5}
     for row, (model, (_, published)) in enumerate(FIGURE6_LEFT.items()):
-        axis.errorbar(
-            100 * published.mean, row + 0.2, xerr=100 * (published.std or 0), fmt="D", color=style.GREY, ms=3.5, capsize=2,
-            label="paper" if not row else None,
-        )  # fmt: skip
+        axis.errorbar(100 * published.mean, row + 0.2, xerr=100 * (published.std or 0), capsize=2, **theirs)
         score = scores.get(model)
         if not score or score["score_mean"] is None:
-            axis.text(
-                26, row - 0.2, NOT_YET_RUN if not score else "diverged", va="center", style="italic", fontsize=6.5
-            )
+            said = "diverged" if score else NOT_YET_RUN
+            axis.text(26, row - 0.2, said, va="center", style="italic", fontsize=6.5)
             continue
         means = np.array(seed_means(score))
-        axis.plot(
-            100 * means, np.full(len(means), row - 0.2), "|", color=style.COLOURS[0], ms=6, mew=0.7, alpha=0.8,
-            label=None if row else "ours, each seed",
-        )  # fmt: skip
-        axis.errorbar(
-            100 * score["score_mean"], row - 0.2, xerr=100 * score["score_std"], fmt="o", color=style.COLOURS[0], capsize=2,
-            label=None if row else "ours, best half of the scores",
-        )  # fmt: skip
+        axis.plot(100 * means, np.full(len(means), row - 0.2), "|", color=style.COLOURS[0], ms=6, mew=0.7)
+        axis.errorbar(100 * score["score_mean"], row - 0.2, xerr=100 * score["score_std"], capsize=2, **ours)
+    axis.errorbar([], [], xerr=[], label="paper", **theirs)
+    axis.errorbar([], [], xerr=[], label="ours, best half of the scores", **ours)
+    axis.plot([], [], "|", color=style.COLOURS[0], label="ours, each seed")
     axis.axvline(25, color=style.GREY, lw=0.7, ls=":")
     axis.text(25.6, -0.62, "chance", fontsize=6, color=style.GREY, va="center")
     axis.set_yticks(range(len(FIGURE6_LEFT)), [label for label, _ in FIGURE6_LEFT.values()])
@@ -99,8 +93,8 @@ def main(*, scores: list[Path], variance: Path, png: Path, pdf: Path, csv: Path,
     explained = json.loads(variance.read_text(encoding="utf-8"))
     caption = (
         f"# Figure 6 left: disentanglement metric score, scale `{scale}`\n\n"
-        "Ours: mean ± standard deviation of the best half of all scores (replicas × classifier seeds), as in the paper; "
-        "beside it the mean over all seeds, and each seed. Grade of the paper's mean: A stated or confirmed, "
+        "Ours: mean ± standard deviation of the best half of all scores (replicas × classifier seeds), as in the "
+        "paper; beside it the mean over all seeds, and each seed. Grade of the paper's mean: A stated or confirmed, "
         "B recalled from the appendix.\n\n"
         f"{difference(read)} PCA: {explained['components']} components explain {explained['explained_variance']:.1%} "
         "of the variance (paper, ten: 60.8 %, grade B)."

@@ -129,7 +129,7 @@ def score_replica(
 
 
 def kept_scores(scores: np.ndarray, groups: np.ndarray, keep: float) -> np.ndarray:
-    """Indices, ascending, of the scores (n,) that the protocol keeps: the top ⌈keep · n⌉ of each group; NaN ranks lowest."""
+    """Indices, ascending, of the scores (n,) kept: the top ⌈keep · n⌉ of each group; NaN ranks lowest."""
     kept = []
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)

@@ -62,7 +62,4 @@ rule figure6:
     input:
         rules.figure6_left.output,
         rules.figure6_right.output,
-        [
-            f"results/sweep/metric_{sweep_name(*point)}.json"
-            for point in plan.sweep_points()
-        ],
+        [f"results/sweep/metric_{sweep_name(*point)}.json" for point in plan.sweep_points()],
