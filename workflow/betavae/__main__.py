@@ -31,9 +31,11 @@ def run(arguments: list[str]) -> int:
         del options[at : at + 2]
 
     def call() -> None:
-        from cyclopts import App
+        from cyclopts import App, Parameter
 
-        app = App(name=f"betavae {step}", result_action="return_value")
+        app = App(
+            name=f"betavae {step}", result_action="return_value", default_parameter=Parameter(consume_multiple=True)
+        )
         app.default(importlib.import_module(f"betavae.{step}").main)
         app(options)
 
