@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +26,14 @@ def pick_device(name: str) -> torch.device:
 def limit_threads(threads: int) -> None:
     """Use this many threads on the CPU: sums differ in the last bits with their number, so it is a setting."""
     torch.set_num_threads(threads)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: else each step gives its gradients back to the kernel and faults them in again."""
+    with contextlib.suppress(OSError, AttributeError):
+        glibc = ctypes.CDLL("libc.so.6")
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            glibc.mallopt(option, 1 << 30)
 
 
 def unpack_floats(bits: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from betavae import job, vae
-from betavae.device import limit_threads, pick_device, unpack_floats
+from betavae.device import keep_freed_memory, limit_threads, pick_device, unpack_floats
 from betavae.images import open_bits
 from betavae.stacked import initialise
 from betavae.stream import stream
@@ -129,6 +129,7 @@ def main(*, bits: Path, model: Path, history: Path, settings: str, device: str =
     """Write {model}.safetensors, all replicas stacked, and {model}.history.h5."""
     chosen, on = json.loads(settings), pick_device(device)
     limit_threads(chosen["threads"])
+    keep_freed_memory()
     network, recorded = train(chosen, open_bits(bits), on, label=model.stem)
     arrays = recorded.arrays()
     lost = diverged(arrays, network)
