@@ -89,7 +89,7 @@ def draw_curves(axis: style.plt.Axes, curves: dict[int, list[Point]]) -> None:
     axis.set_xscale("log")
     axis.set_xlabel("normalised β = β·M / 4096")
     axis.set_ylabel("metric score (%)")
-    axis.legend()
+    axis.figure.legend(loc="outside upper center", ncols=3, fontsize=6.5, columnspacing=0.8, handletextpad=0.3)
 
 
 def draw_against_reconstruction(axis: style.plt.Axes, curves: dict[int, list[Point]]) -> None:
@@ -104,7 +104,7 @@ def draw_against_reconstruction(axis: style.plt.Axes, curves: dict[int, list[Poi
                 f"{p.beta:g}", (np.nanmean(p.reconstruction), 100 * p.mean), (3, 3),
                 textcoords="offset points", fontsize=5, color=style.GREY,
             )  # fmt: skip
-    axis.set_xlabel("reconstruction loss (nats an image)")
+    axis.set_xlabel("reconstruction loss (nats)")
     axis.set_ylabel("metric score (%)")
 
 
@@ -141,7 +141,7 @@ def main(
     )
     write_table(csv, md, rows([p for curve in curves.values() for p in curve]), caption)
 
-    figure = style.plt.figure(figsize=(7.2, 2.9))
+    figure = style.plt.figure(figsize=(7.2, 3.0))
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1.15, 0.85, 0.9))
     draw_curves(left.subplots(), curves)
     shown = 10 if 10 in curves else max(curves)

@@ -18,11 +18,11 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
         arrays = {name: file[name][:] for name in file}
     kl = arrays["kl"]
     panels = {
-        "loss (nats an image)": arrays["loss"],
-        "reconstruction (nats an image)": arrays["reconstruction"],
-        "KL (nats an image)": kl.sum(-1),
+        "loss (nats)": arrays["loss"],
+        "reconstruction (nats)": arrays["reconstruction"],
+        "KL (nats)": kl.sum(-1),
     }
-    figure, axes = style.plt.subplots(1, 4, figsize=(7.2, 2.1))
+    figure, axes = style.plt.subplots(1, 4, figsize=(7.2, 2.3))
     for axis, (label, values) in zip(axes, panels.items(), strict=False):
         for replica, seed in enumerate(settings["seeds"]):
             axis.plot(arrays["step"], values[:, replica], label=f"seed {seed}", lw=0.9)
@@ -37,9 +37,9 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
         low, middle, high = np.nanquantile(ordered[:, :, latent], (0, 0.5, 1), axis=1)
         axes[3].plot(arrays["step"], middle, lw=0.9)
         axes[3].fill_between(arrays["step"], low, high, alpha=0.2, lw=0)
-    axes[3].set_ylabel("KL of each latent, by rank (nats)")
+    axes[3].set_ylabel("KL of each latent (nats)")
     for axis in axes:
         axis.set_xlabel("step")
     name = history.name.removesuffix(".history.h5")
     figure.suptitle(f"Training of {name}: β = {settings['beta']:g}, {settings['latents']} latents")
-    style.save(figure, png, pdf, scale, "line: median replica, band: all replicas (right)")
+    style.save(figure, png, pdf, scale, "means over an image; right: latents by rank, line: median replica, band: all")

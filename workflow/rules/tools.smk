@@ -3,8 +3,8 @@
 
 rule calibration:
     input:
-        bits=plan.data(plan.scale) + "/dsprites_bits.npy",
-        dataset=plan.data(plan.scale) + "/dsprites.h5",
+        bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
+        dataset=f"{plan.data(plan.scale)}/dsprites.h5",
         pca=f"results/{plan.scale}/codes/pca.h5",
     output:
         csv="results/tables/calibration.csv",
