@@ -4,7 +4,8 @@ import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+HERE = Path(str(workflow.current_basedir))
+sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import sweep_name
 from betavae.plan import SWEEP, TRAINED, Plan, count_gpus
@@ -14,7 +15,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+configfile: HERE / "config.yaml"
 
 
 plan = Plan(config)

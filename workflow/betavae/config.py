@@ -48,8 +48,8 @@ def resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
 
 def complete(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
     """`value` with the schema's defaults filled in, and the strings of `--config` read as the numbers that they are."""
-    kinds = schema.get("type", ())
-    if isinstance(value, str) and not {"string"} & {kinds, *kinds}:
+    kinds = schema.get("type", [])
+    if isinstance(value, str) and kinds != "string" and "string" not in kinds:
         read = yaml.safe_load(value) if value else value
         value = read if isinstance(read, int | float | list | dict) else value
     for key, found in subschemas(value, schema, root):
@@ -79,14 +79,30 @@ def expectation(error: ValidationError) -> str:
     return f"{words} {limits}".strip()
 
 
-def message(error: ValidationError) -> str:
-    """One line for a person about one violation of the schema."""
+def places(key: str, schema: dict[str, Any], root: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Where the schema has a key of this name, with the keys above it: `scales.<name>.steps`."""
+    schema = resolve(schema, root)
+    for name, inner in schema.get("properties", {}).items():
+        if name == key:
+            yield above + name
+        yield from places(key, inner, root, f"{above}{name}.")
+    if isinstance(others := schema.get("additionalProperties"), dict):
+        yield from places(key, others, root, f"{above}<name>.")
+
+
+def message(error: ValidationError, root: dict[str, Any]) -> str:
+    """One line for a person about one violation of the schema `root`."""
     place = ".".join(map(str, error.absolute_path))
     where = f"`{place}`" if place else "the config"
     if error.validator == "additionalProperties":
         allowed = sorted(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in allowed)
         near = difflib.get_close_matches(unknown, allowed, n=1)
+        if not near and (elsewhere := [place for place in places(unknown, root, root) if "." in place]):
+            return (
+                f"config: unknown key `{unknown}` in {where}; there is `{elsewhere[0]}`: write it, with the keys above "
+                "it, into a file of your own and run with --configfile that-file.yaml"
+            )
         hint = f" (did you mean `{near[0]}`?)" if near else ""
         return f"config: unknown key `{unknown}` in {where}{hint}; allowed: {', '.join(allowed)}"
     if error.validator == "required":
@@ -110,7 +126,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
     config = complete(copy.deepcopy(config), schema, schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: len(error.absolute_path))
     if errors:
-        raise UserError(message(errors[0]))
+        raise UserError(message(errors[0], schema))
     for place, number in numbers(config):
         if not math.isfinite(number):
             raise UserError(f"config: `{place}` is {number}, expected a finite number")

@@ -7,7 +7,6 @@ against the drawing rule, and written in the same two files, so that nothing els
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -135,14 +134,21 @@ def latents(grid: FactorGrid) -> tuple[np.ndarray, np.ndarray]:
     return np.insert(values, 0, 1.0, axis=1), np.insert(classes, 0, 0, axis=1)
 
 
-def write(h5: Path, bits: Path, grid: FactorGrid, blocks: Iterator[np.ndarray], attributes: dict[str, object]) -> None:
+def write(
+    h5: Path,
+    bits: Path,
+    grid: FactorGrid,
+    blocks: Iterator[np.ndarray],
+    attributes: dict[str, object],
+    threads: int = 1,
+) -> None:
     """Write the two files of a data set from its blocks of images; chunks are compressed in threads."""
     block = grid.size("posX") * grid.size("posY")
     with (
         job.atomic(h5) as h5_part,
         job.atomic(bits) as bits_part,
         h5py.File(h5_part, "w") as file,
-        ThreadPoolExecutor() as pool,
+        ThreadPoolExecutor(threads) as pool,
         job.progress(grid.images, f"data set {h5.parent.name}", "image") as bar,
     ):
         file.attrs.update(attributes)
@@ -165,20 +171,21 @@ def write(h5: Path, bits: Path, grid: FactorGrid, blocks: Iterator[np.ndarray], 
                 # Shuffling single bytes leaves them where they are: the chunk's filters come down to deflate.
                 part = drawn[first : first + chunk].tobytes()
                 waiting.append((number * block + first, pool.submit(zlib.compress, part, COMPRESSION)))
-            write_waiting(leave=4 * (os.cpu_count() or 1))
+            write_waiting(leave=4 * threads)
             bar.update(block)
         write_waiting(leave=0)
         packed.flush()
 
 
-def main(*, h5: Path, bits: Path, strides: str, original: Path | None = None) -> None:
+def main(*, h5: Path, bits: Path, strides: str, original: Path | None = None, threads: int = 1) -> None:
     """Write results/data/{grid}/dsprites.h5 and dsprites_bits.npy.
 
-    strides: JSON, the stride of each factor that is thinned; original: the original file, in place of ours.
+    strides: JSON, the stride of each factor that is thinned; original: the original file, in place of ours;
+    threads: how many compress.
     """
     stride_of = json.loads(strides)
     grid = FactorGrid.thinned(stride_of)
     source = f"original file {original.name}" if original else "synthesised by betavae.shapes"
     blocks = original_blocks(original, grid, stride_of) if original else rendered_blocks(grid)
     made = {"strides": strides, "provenance": json.dumps(job.provenance("dataset"))}
-    write(h5, bits, grid, blocks, metadata(grid, source) | made)
+    write(h5, bits, grid, blocks, metadata(grid, source) | made, threads)

@@ -13,13 +13,14 @@ from betavae.errors import UserError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`: cpu, cuda, or auto, which is cuda where there is one."""
+    """The device called `name`, said in the log: cpu, cuda, or auto, which is cuda where there is one."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "device: cuda was asked for and torch sees none; expected a CUDA device, or device: auto or cpu"
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"device: {torch.cuda.get_device_name() if name == 'cuda' else name}", flush=True)
     return torch.device(name)
 
 

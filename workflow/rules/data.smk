@@ -25,7 +25,7 @@ rule dataset:
         "Data set {wildcards.grid}"
     shell:
         "python -m betavae dataset --log {log} --h5 {output.h5} --bits {output.bits}"
-        " --strides {params.strides:q} {params.original}"
+        " --strides {params.strides:q} {params.original} --threads {threads}"
 
 
 rule dataset_npz:
