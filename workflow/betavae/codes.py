@@ -48,11 +48,15 @@ class StoredCodes:
             self.attributes = dict(self._file.attrs.items())
         except (OSError, KeyError) as error:
             raise UserError(f"{path}: not a codes file ({error}); expected HDF5 with /mean") from error
+        if not isinstance(self._mean, h5py.Dataset) or self._mean.dtype.kind != "f":
+            raise UserError(f"{path}: /mean is no array of floating-point numbers, expected float32")
         shape = self._mean.shape
         if len(shape) != 3 or shape[1] != images or not all(shape):
             raise UserError(f"{path}: /mean has shape {shape}, expected (replicas, {images}, latents)")
         self.replicas = shape[0]
         self.groups = self._file["group"][:] if "group" in self._file else np.zeros(self.replicas, np.int64)
+        if self.groups.shape != (self.replicas,):
+            raise UserError(f"{path}: /group has shape {self.groups.shape}, expected ({self.replicas},)")
         self._loaded: tuple[int, np.ndarray] = (-1, np.empty(0))
 
     def codes(self, replica: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import math
@@ -51,6 +52,9 @@ def complete(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
     kinds = schema.get("type", [])
     if isinstance(value, str) and kinds != "string" and "string" not in kinds:
         read = yaml.safe_load(value) if value else value
+        if isinstance(read, str) and kinds == "number":
+            with contextlib.suppress(ValueError):
+                read = float(read)  # YAML takes 1e-3 for a word
         value = read if isinstance(read, int | float | list | dict) else value
     for key, found in subschemas(value, schema, root):
         if isinstance(value, dict) and key not in value:
@@ -67,7 +71,7 @@ def expectation(error: ValidationError) -> str:
     if error.validator == "enum":
         return "one of " + ", ".join(map(str, error.validator_value))
     if error.validator == "minItems":
-        return f"a list of at least {error.validator_value} values"
+        return f"a list with {error.validator_value} or more values"
     if error.validator == "uniqueItems":
         return "a list without duplicates"
     if error.validator == "pattern":
@@ -98,7 +102,7 @@ def message(error: ValidationError, root: dict[str, Any]) -> str:
         allowed = sorted(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in allowed)
         near = difflib.get_close_matches(unknown, allowed, n=1)
-        if not near and (elsewhere := [place for place in places(unknown, root, root) if "." in place]):
+        if not near and not place and (elsewhere := [place for place in places(unknown, root, root) if "." in place]):
             return (
                 f"config: unknown key `{unknown}` in {where}; there is `{elsewhere[0]}`: write it, with the keys above "
                 "it, into a file of your own and run with --configfile that-file.yaml"
@@ -124,7 +128,11 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
     """The config, complete; UserError where it breaks the schema or contradicts itself."""
     schema = load_schema()
     config = complete(copy.deepcopy(config), schema, schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: len(error.absolute_path))
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(config),
+        # A wrong value before the keys that are unknown only because of it.
+        key=lambda error: error.validator == "additionalProperties" and len(error.absolute_path) > 0,
+    )
     if errors:
         raise UserError(message(errors[0], schema))
     for place, number in numbers(config):

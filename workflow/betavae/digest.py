@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).parent
 
 @cache
 def _syntax_tree(module: str) -> ast.Module:
-    """The module's syntax tree, docstrings blanked (comments are not part of it)."""
+    """The module's syntax tree, docstrings taken out (comments are not part of it)."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Pass()
+            node.body[0:1] = [] if len(node.body) > 1 else [ast.Pass()]
     return tree
 
 

@@ -33,6 +33,8 @@ def parse_beta(name: str) -> tuple[float, int | None]:
     number, latents = found.groups()
     if Decimal(number) == 0:
         raise NameRefused(f"{name!r} has β = 0; allowed: {ALLOWED}")
+    if latents and int(latents) == 0:
+        raise NameRefused(f"{name!r} has no latents; expected beta<β>_z<M> with M ≥ 1")
     if name != (shortest := beta_name(number) + (f"_z{int(latents)}" if latents else "")):
         raise NameRefused(f"{name!r} is not in its shortest form; write {shortest!r}")
     return float(number), int(latents) if latents else None

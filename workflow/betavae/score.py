@@ -48,7 +48,7 @@ def score(representation: Representation, grid: FactorGrid, settings: dict, labe
                 counts = score_replica(representation, which, grid, replica, settings)
                 accuracies = np.trace(counts, axis1=1, axis2=2) / counts.sum((1, 2))
                 rows += [[replica, seed, float(accuracy)] for seed, accuracy in enumerate(accuracies)]
-                confusions += list(counts / counts.sum(2, keepdims=True))
+                confusions += list(counts / np.maximum(counts.sum(2, keepdims=True), 1))
             bar.update()
     accuracy = np.array([np.nan if row[2] is None else row[2] for row in rows], np.float64)
     mean, std, kept = summarise(accuracy, groups[[row[0] for row in rows]], settings["keep"])

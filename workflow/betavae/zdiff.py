@@ -134,5 +134,5 @@ def kept_scores(scores: np.ndarray, groups: np.ndarray, keep: float) -> np.ndarr
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         ranked = members[np.argsort(-np.nan_to_num(scores[members], nan=-1.0), kind="stable")]
-        kept.append(ranked[: int(np.ceil(keep * len(members)))])
+        kept.append(ranked[: int(np.ceil(round(keep * len(members), 9)))])
     return np.sort(np.concatenate(kept))

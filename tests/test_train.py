@@ -1,0 +1,293 @@
+import json
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from betavae import train as training
+from betavae.errors import UserError
+from betavae.models import load_model
+from betavae.train import BLOCK, History, build, diverged, draw_block, make_optimiser, train
+from betavae.vae import losses
+
+CPU = torch.device("cpu")
+ADAGRAD = {"optimiser": "adagrad", "learning_rate": 1e-2, "initial_accumulator": 0.1}
+ADAM = {"optimiser": "adam", "learning_rate": 1e-3, "initial_accumulator": 0.1}
+SETTINGS = {
+    "system": "vae",
+    "beta": 4.0,
+    "latents": 5,
+    "seeds": [3, 1, 4],
+    "width": 32,
+    "batch": 16,
+    "steps": 100,
+    "record_every": 30,
+    "threads": 1,
+    **ADAM,
+}
+
+
+def weights(network, replica):
+    """All weights of one replica as one vector."""
+    return torch.cat([parameter.detach()[replica].flatten() for parameter in network.parameters()])
+
+
+def relative_difference(ours, theirs):
+    return (torch.linalg.vector_norm(ours - theirs) / torch.linalg.vector_norm(theirs)).item()
+
+
+@pytest.fixture(scope="module")
+def trained(bits):
+    """A stack of three, trained once: the network and its history."""
+    return train(SETTINGS, bits, CPU, "test")
+
+
+# Replicas ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimiser", [ADAGRAD, ADAM], ids=lambda settings: settings["optimiser"])
+def test_a_replica_of_a_stack_agrees_with_the_network_trained_alone(bits, optimiser):
+    settings = SETTINGS | optimiser
+    stack, history = train(settings, bits, CPU, "stack")
+    for replica, seed in enumerate(settings["seeds"]):
+        alone, own_history = train(settings | {"seeds": [seed]}, bits, CPU, "alone")
+        assert relative_difference(weights(stack, replica), weights(alone, 0)) < 1e-5
+        ours, theirs = history.arrays()["loss"][:, replica], own_history.arrays()["loss"][:, 0]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert relative_difference(weights(stack, 0), weights(stack, 1)) > 0.1
+
+
+def test_training_lowers_the_loss(trained):
+    loss = trained[1].arrays()["loss"]
+    assert (loss[-1] < 0.5 * loss[0]).all()
+
+
+def test_a_run_on_the_cpu_is_reproducible_to_the_bit(bits, trained):
+    network, history = train(SETTINGS, bits, CPU, "again")
+    for ours, theirs in zip(network.parameters(), trained[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    for name, array in history.arrays().items():
+        np.testing.assert_array_equal(array, trained[1].arrays()[name])
+
+
+@pytest.mark.parametrize("accumulator", [0.1, 0.5])
+def test_the_first_adagrad_step_is_the_closed_form(bits, accumulator):
+    settings = SETTINGS | ADAGRAD | {"initial_accumulator": accumulator}
+    before, stepped = build(settings, CPU), build(settings, CPU)
+    optimiser = make_optimiser(stepped, settings, CPU)
+    images = torch.from_numpy(np.unpackbits(bits[:48], axis=1)).float().reshape(3, 16, 4096)
+    noise = torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))
+    for network in (before, stepped):
+        losses(network, images, noise, settings)["loss"].sum().backward()
+    optimiser.step()
+    for old, new in zip(before.parameters(), stepped.parameters(), strict=True):
+        expected = old - 1e-2 * old.grad / (accumulator + old.grad.square()).sqrt()
+        torch.testing.assert_close(new, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_no_steps_leave_the_initial_weights(bits):
+    network, history = train(SETTINGS | {"steps": 0}, bits, CPU, "untrained")
+    for ours, theirs in zip(network.parameters(), build(SETTINGS, CPU).parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert history.arrays()["step"].shape == (0,)
+
+
+# Random numbers ---------------------------------------------------------------------------------------
+
+
+def test_draws_depend_on_the_seed_and_the_block_only():
+    images, noise = draw_block([3, 1, 4], 2, 16, 1000, 5)
+    alone = draw_block([1], 2, 16, 1000, 5)
+    np.testing.assert_array_equal(images[:, 1], alone[0][:, 0])
+    np.testing.assert_array_equal(noise[:, 1], alone[1][:, 0])
+    for other in (draw_block([2], 2, 16, 1000, 5), draw_block([1], 3, 16, 1000, 5)):
+        assert (other[0] != alone[0]).mean() > 0.99
+        assert abs(np.corrcoef(other[1].ravel(), alone[1].ravel())[0, 1]) < 0.05
+
+
+def test_draws_cover_the_images_uniformly_and_the_noise_is_standard_normal():
+    images, noise = draw_block([0, 1], 0, 64, 10, 5)
+    assert images.shape == (BLOCK, 2, 64)
+    np.testing.assert_allclose(np.bincount(images.ravel()) / images.size, 0.1, atol=0.01)
+    assert noise.dtype == np.float32
+    assert (noise.mean(), noise.std()) == pytest.approx((0.0, 1.0), abs=0.01)
+
+
+# Divergence -------------------------------------------------------------------------------------------
+
+
+def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits, trained, monkeypatch):
+    def poison(network, seeds):
+        initialise(network, seeds)
+        with torch.no_grad():
+            network.encoder[0].weight[1, 2000, 7] = torch.nan
+
+    initialise = training.initialise
+    monkeypatch.setattr(training, "initialise", poison)
+    network, history = train(SETTINGS, bits, CPU, "poisoned")
+    assert diverged(history.arrays(), network) == [1]
+    for replica in (0, 2):
+        assert torch.equal(weights(network, replica), weights(trained[0], replica))
+        np.testing.assert_array_equal(history.arrays()["loss"][:, replica], trained[1].arrays()["loss"][:, replica])
+
+
+def test_healthy_replicas_are_not_called_diverged(trained):
+    assert diverged(trained[1].arrays(), trained[0]) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_was_ever_not_finite_counts_as_diverged(trained, value):
+    loss = np.ones((4, 3))
+    loss[1, 2] = value
+    assert diverged({"loss": loss}, trained[0]) == [2]
+
+
+# History ----------------------------------------------------------------------------------------------
+
+
+def test_records_are_means_and_the_last_may_be_shorter():
+    history = History(3)
+    for step in range(1, 6):
+        values = {"loss": torch.tensor([1.0, 10.0]) * step, "kl": torch.full((2, 4), float(step))}
+        history.add(step, values, last=step == 5)
+    arrays = history.arrays()
+    assert arrays["step"].tolist() == [3, 5]
+    np.testing.assert_allclose(arrays["loss"], [[2.0, 20.0], [4.5, 45.0]])
+    np.testing.assert_allclose(arrays["kl"], np.stack([np.full((2, 4), 2.0), np.full((2, 4), 4.5)]))
+
+
+def test_an_interval_that_ends_with_the_run_gives_no_empty_record():
+    history = History(2)
+    for step in range(1, 5):
+        history.add(step, {"loss": torch.tensor([float(step)])}, last=step == 4)
+    assert history.arrays()["step"].tolist() == [2, 4]
+    np.testing.assert_allclose(history.arrays()["loss"], [[1.5], [3.5]])
+
+
+def test_the_history_of_a_run_obeys_the_objective(trained):
+    arrays = trained[1].arrays()
+    assert arrays["step"].tolist() == [30, 60, 90, 100]
+    assert arrays["kl"].shape == (4, 3, 5)
+    np.testing.assert_allclose(arrays["loss"], arrays["reconstruction"] + 4.0 * arrays["kl"].sum(-1), rtol=1e-5)
+
+
+# Files ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(data, tmp_path_factory):
+    """The folder where train.main wrote beta4.safetensors and beta4.history.h5."""
+    folder = tmp_path_factory.mktemp("models")
+    training.main(
+        bits=data / "dsprites_bits.npy",
+        model=folder / "beta4.safetensors",
+        history=folder / "beta4.history.h5",
+        settings=json.dumps(SETTINGS),
+        device="cpu",
+    )
+    return folder
+
+
+def test_the_model_file_reads_back_as_the_network_that_was_trained(files, trained):
+    network, settings = load_model(files / "beta4.safetensors", CPU)
+    assert settings == SETTINGS
+    assert network.state_dict().keys() == trained[0].state_dict().keys()
+    for ours, theirs in zip(network.parameters(), trained[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+        assert not ours.requires_grad
+
+
+def test_the_files_say_which_settings_and_code_made_them(files, trained):
+    with h5py.File(files / "beta4.history.h5") as file:
+        for name, array in trained[1].arrays().items():
+            np.testing.assert_array_equal(file[name][:], array)
+        attributes = dict(file.attrs)
+    with safe_open(files / "beta4.safetensors", framework="pt") as file:
+        assert file.metadata() == attributes
+    assert json.loads(attributes["settings"]) == SETTINGS
+    assert json.loads(attributes["diverged"]) == []
+    provenance = json.loads(attributes["provenance"])
+    assert provenance["device"] == "cpu"
+    assert {"git_commit", "code_digest", "versions", "seconds"} <= provenance.keys()
+
+
+def truncated(whole, path):
+    path.write_bytes(whole.read_bytes()[:-1000])
+
+
+def cut_in_its_header(whole, path):
+    path.write_bytes(whole.read_bytes()[:100])
+
+
+def something_else(whole, path):
+    path.write_text("not a model")
+
+
+def nothing(whole, path):
+    path.write_bytes(b"")
+
+
+def without_settings(whole, path):
+    save_file({"a": torch.zeros(1)}, path)
+
+
+def another_architecture(whole, path):
+    with safe_open(whole, framework="pt") as file:
+        save_file({"conv.weight": torch.zeros(32, 1, 4, 4)}, path, metadata=file.metadata())
+
+
+def another_width(whole, path):
+    with safe_open(whole, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, path, metadata={"settings": json.dumps(SETTINGS | {"width": 16})})
+
+
+def unreadable_settings(whole, path):
+    save_file({"a": torch.zeros(1)}, path, metadata={"settings": "{"})
+
+
+def settings_of_another_kind(whole, path):
+    save_file({"a": torch.zeros(1)}, path, metadata={"settings": "[1, 2]"})
+
+
+REFUSED = [
+    truncated,
+    cut_in_its_header,
+    something_else,
+    nothing,
+    without_settings,
+    another_architecture,
+    another_width,
+    unreadable_settings,
+    settings_of_another_kind,
+]
+
+
+@pytest.mark.parametrize("make", REFUSED)
+def test_a_file_that_is_no_model_of_this_workflow_is_refused(files, tmp_path, make):
+    path = tmp_path / "beta7.safetensors"
+    make(files / "beta4.safetensors", path)
+    with pytest.raises(UserError, match=r"beta7\.safetensors: not a model of this workflow"):
+        load_model(path, CPU)
+
+
+def test_a_model_that_is_missing_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"beta7\.safetensors: not a model"):
+        load_model(tmp_path / "beta7.safetensors", CPU)
+
+
+def test_a_diverged_replica_is_named_in_the_files(data, tmp_path, monkeypatch, capsys):
+    def poison(network, seeds):
+        with torch.no_grad():
+            network.encoder[0].bias[1] = torch.nan
+
+    monkeypatch.setattr(training, "initialise", poison)
+    model, history = tmp_path / "beta4.safetensors", tmp_path / "beta4.history.h5"
+    settings = json.dumps(SETTINGS | {"steps": 2})
+    training.main(bits=data / "dsprites_bits.npy", model=model, history=history, settings=settings, device="cpu")
+    with safe_open(model, framework="pt") as file:
+        assert json.loads(file.metadata()["diverged"]) == [1]
+    assert "beta4: replicas [1] diverged" in capsys.readouterr().err
