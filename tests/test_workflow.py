@@ -177,6 +177,20 @@ def test_a_second_run_does_nothing(finished):
     assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {}
 
 
+def test_another_scale_and_back_costs_nothing_that_was_computed(finished, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    tiny = yaml.safe_load(TINY.read_text())["scales"]["tiny"]
+    overlay.write_text(yaml.safe_dump({"scale": "other", "scales": {"other": tiny | {"replicas": 1}}}))
+    target = "results/metric_ground_truth.json"
+    run = snakemake(finished, "--cores", "2", target, "--configfile", str(TINY), str(overlay))
+    assert run.returncode == 0, run.stderr
+    assert json.loads((finished / target).read_text())["scale"] == "other"
+    assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {"publish_score": 1}
+    run = snakemake(finished, "--cores", "2", "all", "--configfile", str(TINY))
+    assert run.returncode == 0, run.stderr
+    assert json.loads((finished / target).read_text())["scale"] == "tiny"
+
+
 def test_more_classifier_steps_rescore_and_train_nothing(finished, tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("metrics: {zdiff: {classifier: {steps: 201}}}")

@@ -18,7 +18,8 @@ from betavae.names import MAIN_BETAS, NAMED_MODELS, NameRefused, beta_name, chec
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
-TRAINED = r"beta[0-9.]+|vae_untrained"
+BETA = r"beta[0-9.]+"
+TRAINED = rf"{BETA}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
 
 

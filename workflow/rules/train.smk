@@ -42,7 +42,7 @@ rule history:
     benchmark:
         "results/benchmarks/history_{model}.tsv"
     wildcard_constraints:
-        model=f"{TRAINED}|{SWEEP}",
+        model=f"{BETA}|{SWEEP}",
     conda:
         "../../envs/betavae.yaml"
     resources:
