@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from betavae import style
 from betavae.images import unpack
@@ -87,6 +88,11 @@ def draw_curves(axis: style.plt.Axes, curves: dict[int, list[Point]]) -> None:
             axis.plot(p.beta_norm, 100 * p.mean, "o", mfc="none", mec=colour, ms=9, mew=0.9)
     axis.plot([], [], "o", mfc="none", mec=style.GREY, ms=8, mew=0.9, label="β = 1 (unnormalised)")
     axis.set_xscale("log")
+    values = [p.beta_norm for points in curves.values() for p in points]
+    narrow = max(values) < 100 * min(values)  # two decades: whole powers of ten alone would be too few ticks
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if narrow else (1,)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("normalised β = β·M / 4096")
     axis.set_ylabel("metric score (%)")
     axis.figure.legend(loc="outside upper center", ncols=3, fontsize=6.5, columnspacing=0.8, handletextpad=0.3)
