@@ -185,7 +185,7 @@ def test_another_scale_and_back_costs_nothing_that_was_computed(finished, tmp_pa
     run = snakemake(finished, "--cores", "2", target, "--configfile", str(TINY), str(overlay))
     assert run.returncode == 0, run.stderr
     assert json.loads((finished / target).read_text())["scale"] == "other"
-    assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {"publish_score": 1}
+    assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {"publish_score": 1, "all": 1}
     run = snakemake(finished, "--cores", "2", "all", "--configfile", str(TINY))
     assert run.returncode == 0, run.stderr
     assert json.loads((finished / target).read_text())["scale"] == "tiny"
