@@ -18,29 +18,27 @@ from betavae.codes import PixelCodes, Representation, StoredCodes
 from betavae.factors import FactorGrid
 from betavae.images import open_grid
 from betavae.paper import FIGURE6_LEFT
-from betavae.stream import stream
 from betavae.tables import write_table
-from betavae.zdiff import adagrad, confusion, draw_points, fit_converged
+from betavae.zdiff import adagrad, confusion, fit_converged, z_diff
 
 
 def accuracies(representation: Representation, grid: FactorGrid, pairs: int, settings: dict) -> Iterator[dict]:
     """Rows of one representation at one L: a row for each number of training points and stop, means over seeds."""
     metric, classes = settings["metric"], len(settings["metric"]["factors"])
-    factors, options = tuple(metric["factors"]), {"initial_accumulator", "learning_rate", "batch"}
+    options = {k: metric["classifier"][k] for k in ("batch", "learning_rate", "initial_accumulator")}
+    drawn = metric | {"pairs": pairs}
     found: dict[tuple[int, str], list[float]] = {}
     for seed in range(settings["seeds"]):
-        x, y = {}, {}
-        for purpose, count in (("train", max(settings["train_points"])), ("test", metric["test_points"])):
-            points = draw_points(stream(seed, f"z_diff {purpose}"), grid, factors, count, pairs)
-            x[purpose], y[purpose] = representation.mean_difference(0, points.first, points.second), points.labels
+        x, y = z_diff(representation, 0, grid, seed, "train", max(settings["train_points"]), drawn)
+        test = z_diff(representation, 0, grid, seed, "test", metric["test_points"], drawn)
 
-        def accuracy(weight: np.ndarray, bias: np.ndarray, x: dict = x, y: dict = y) -> float:
-            counts = confusion(weight, bias, x["test"], y["test"], classes)[0]
+        def accuracy(weight: np.ndarray, bias: np.ndarray, test: tuple[np.ndarray, np.ndarray] = test) -> float:
+            counts = confusion(weight, bias, *test, classes)[0]
             return float(np.trace(counts) / counts.sum())
 
         for points in settings["train_points"]:
-            seen = x["train"][:points], y["train"][:points], classes
-            fits = adagrad(*seen, [seed], **{k: metric["classifier"][k] for k in options})
+            seen = x[:points], y[:points], classes
+            fits = adagrad(*seen, [seed], **options)
             before = 0
             for steps in settings["steps"]:
                 weight, bias = next(itertools.islice(fits, steps - before - 1, None))

@@ -51,15 +51,16 @@ def check_latents(path: Path, values: np.ndarray, classes: np.ndarray) -> None:
     check_array(f"{path}: latents/classes", classes.shape, classes.dtype, (full.images, 6), np.int64)
     if classes[:, 0].any() or (values[:, 0] != 1.0).any():
         raise UserError(f"{path}: the first latent is not the original's colour, always white (class 0, value 1.0)")
+    expected_values, expected = latents(full)
     for column, name in enumerate(FACTORS, start=1):
-        wrong = np.flatnonzero(classes[:, column] != full.classes()[:, column - 1])
+        wrong = np.flatnonzero(classes[:, column] != expected[:, column])
         if len(wrong):
             raise UserError(
                 f"{path}: image {wrong[0]} has {name} class {classes[wrong[0], column]}, expected "
-                f"{full.classes()[wrong[0], column - 1]}; the factors must come in the order {', '.join(LATENTS)}, "
+                f"{expected[wrong[0], column]}; the factors must come in the order {', '.join(LATENTS)}, "
                 "the last varying fastest"
             )
-        if not np.allclose(values[:, column], full.factor_values()[:, column - 1], atol=1e-6):
+        if not np.allclose(values[:, column], expected_values[:, column], atol=1e-6):
             raise UserError(f"{path}: latents/values of {name} differ from the original's")
 
 
@@ -104,7 +105,7 @@ def original_blocks_npz(path: Path, block: int) -> Iterator[np.ndarray]:
 READERS = {".h5": original_blocks_hdf5, ".hdf5": original_blocks_hdf5, ".npz": original_blocks_npz}
 
 
-def original_blocks(path: Path, grid: FactorGrid, strides: dict[str, int]) -> Iterator[np.ndarray]:
+def original_blocks(path: Path, strides: dict[str, int]) -> Iterator[np.ndarray]:
     """As `rendered_blocks`, from the original file at `path`, every image of it checked."""
     full = FactorGrid.thinned({})
     block = full.size("posX") * full.size("posY")
@@ -192,6 +193,6 @@ def main(*, h5: Path, bits: Path, strides: str, original: Path | None = None, th
     stride_of = json.loads(strides)
     grid = FactorGrid.thinned(stride_of)
     source = f"original file {original.name}" if original else "synthesised by betavae.shapes"
-    blocks = original_blocks(original, grid, stride_of) if original else rendered_blocks(grid)
+    blocks = original_blocks(original, stride_of) if original else rendered_blocks(grid)
     made = {"strides": strides, "provenance": json.dumps(job.provenance("dataset"))}
     write(h5, bits, grid, blocks, metadata(grid, source) | made, threads)

@@ -24,13 +24,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def limit_threads(threads: int) -> None:
-    """Use this many threads on the CPU: sums differ in the last bits with their number, so it is a setting."""
+def prepare_cpu(threads: int) -> None:
+    """Use this many threads: sums differ in the last bits with their number, so it is a setting.
+
+    And let glibc keep what is freed: else each step gives its gradients back to the kernel and faults them in again.
+    """
     torch.set_num_threads(threads)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed: else each step gives its gradients back to the kernel and faults them in again."""
     with contextlib.suppress(OSError, AttributeError):
         glibc = ctypes.CDLL("libc.so.6")
         for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD

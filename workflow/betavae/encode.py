@@ -11,7 +11,7 @@ import torch
 
 from betavae import job
 from betavae.codes import write_codes
-from betavae.device import limit_threads, pick_device, unpack_floats
+from betavae.device import pick_device, prepare_cpu, unpack_floats
 from betavae.images import lit_chunks, open_bits, open_grid
 from betavae.models import load_model
 from betavae.stream import stream
@@ -44,7 +44,7 @@ def main(
     settings: JSON; scale, threads and evaluation_images, how many images the reconstruction is measured on.
     """
     chosen, on = json.loads(settings), pick_device(device)
-    limit_threads(chosen["threads"])
+    prepare_cpu(chosen["threads"])
     packed, grid = open_bits(bits), open_grid(dataset)
     network, trained = load_model(model, on)
     shape = (len(trained["seeds"]), grid.images, network.latents)

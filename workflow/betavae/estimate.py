@@ -13,7 +13,7 @@ import torch
 from tabulate import tabulate
 
 from betavae import job
-from betavae.device import limit_threads, pick_device
+from betavae.device import pick_device, prepare_cpu
 from betavae.factors import FactorGrid
 from betavae.images import pack
 from betavae.shapes import SIDE, draw
@@ -50,14 +50,17 @@ def duration(seconds: float) -> str:
 
 
 def main(*, settings: str, device: str = "auto") -> None:
-    """Tell the estimate on the terminal. settings: JSON; scale, trainings and kept, the models whose codes stay."""
+    """Tell the estimate on the terminal.
+
+    settings: JSON; scale, threads, strides, trainings, and codes, [replicas, latents] of each codes file that stays.
+    """
     chosen, on = json.loads(settings), pick_device(device)
     images = FactorGrid.thinned(chosen["strides"]).images
     alike: dict[tuple[int, ...], list[dict]] = {}  # trainings that take the same time, whatever their β
     for training in chosen["trainings"].values():
         size = tuple(training[key] for key in ("latents", "width", "batch", "steps"))
         alike.setdefault((len(training["seeds"]), *size), []).append(training)
-    limit_threads(chosen["threads"])
+    prepare_cpu(chosen["threads"])
     rows, total = [], 0.0
     for (replicas, latents, *_, steps), trainings in sorted(alike.items()):
         each = seconds_a_step(trainings[0], on)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from betavae import job, vae
-from betavae.device import keep_freed_memory, limit_threads, pick_device, unpack_floats
+from betavae.device import pick_device, prepare_cpu, unpack_floats
 from betavae.images import open_bits
 from betavae.stacked import initialise
 from betavae.stream import stream
@@ -128,8 +128,7 @@ def train(settings: dict[str, Any], bits: np.ndarray, device: torch.device, labe
 def main(*, bits: Path, model: Path, history: Path, settings: str, device: str = "auto") -> None:
     """Write {model}.safetensors, all replicas stacked, and {model}.history.h5."""
     chosen, on = json.loads(settings), pick_device(device)
-    limit_threads(chosen["threads"])
-    keep_freed_memory()
+    prepare_cpu(chosen["threads"])
     network, recorded = train(chosen, open_bits(bits), on, label=model.stem)
     arrays = recorded.arrays()
     lost = diverged(arrays, network)

@@ -34,6 +34,18 @@ def draw_points(
     return Points(grid.index(classes[0]), grid.index(classes[1]), labels)
 
 
+def z_diff(
+    representation: Representation, replica: int, grid: FactorGrid, seed: int, purpose: str, points: int, settings: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    """The z_diff points (points, M) float32 and labels (points,) of one replica, drawn from `seed` for `purpose`.
+
+    settings: factors and pairs (L).
+    """
+    rng = stream(seed, f"z_diff {purpose}")
+    drawn = draw_points(rng, grid, tuple(settings["factors"]), points, settings["pairs"])
+    return representation.mean_difference(replica, drawn.first, drawn.second), drawn.labels
+
+
 def adagrad(
     points: np.ndarray,
     labels: np.ndarray,
@@ -111,13 +123,9 @@ def score_replica(
 
     settings: factors, pairs (L), train_points, test_points, classifier (adagrad or converged) and its own.
     """
-    factors, classes = tuple(settings["factors"]), len(settings["factors"])
-    parts = []
-    for purpose in ("train", "test"):
-        rng = stream(seed, f"z_diff {purpose}")
-        points = draw_points(rng, grid, factors, settings[f"{purpose}_points"], settings["pairs"])
-        parts.append((representation.mean_difference(replica, points.first, points.second), points.labels))
-    (x, y), (x_test, y_test) = parts
+    classes = len(settings["factors"])
+    x, y = z_diff(representation, replica, grid, seed, "train", settings["train_points"], settings)
+    x_test, y_test = z_diff(representation, replica, grid, seed, "test", settings["test_points"], settings)
     chosen = settings["classifier"]
     if chosen["kind"] == "converged":
         fitted = fit_converged(x, y, classes, chosen["penalty"])
