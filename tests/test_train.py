@@ -11,7 +11,7 @@ from betavae import train as training
 from betavae.errors import UserError
 from betavae.models import load_model
 from betavae.train import BLOCK, History, build, diverged, draw_block, make_optimiser, train
-from betavae.vae import losses
+from betavae.vae import players
 
 CPU = torch.device("cpu")
 ADAGRAD = {"optimiser": "adagrad", "learning_rate": 1e-2, "initial_accumulator": 0.1}
@@ -40,20 +40,20 @@ def relative_difference(ours, theirs):
 
 
 @pytest.fixture(scope="module")
-def trained(bits):
+def trained(bits, grid):
     """A stack of three, trained once: the network and its history."""
-    return train(SETTINGS, bits, CPU, "test")
+    return train(SETTINGS, bits, grid, CPU, "test")
 
 
 # Replicas ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimiser", [ADAGRAD, ADAM], ids=lambda settings: settings["optimiser"])
-def test_a_replica_of_a_stack_agrees_with_the_network_trained_alone(bits, optimiser):
+def test_a_replica_of_a_stack_agrees_with_the_network_trained_alone(bits, grid, optimiser):
     settings = SETTINGS | optimiser
-    stack, history = train(settings, bits, CPU, "stack")
+    stack, history = train(settings, bits, grid, CPU, "stack")
     for replica, seed in enumerate(settings["seeds"]):
-        alone, own_history = train(settings | {"seeds": [seed]}, bits, CPU, "alone")
+        alone, own_history = train(settings | {"seeds": [seed]}, bits, grid, CPU, "alone")
         assert relative_difference(weights(stack, replica), weights(alone, 0)) < 1e-5
         ours, theirs = history.arrays()["loss"][:, replica], own_history.arrays()["loss"][:, 0]
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
@@ -65,8 +65,8 @@ def test_training_lowers_the_loss(trained):
     assert (loss[-1] < 0.5 * loss[0]).all()
 
 
-def test_a_run_on_the_cpu_is_reproducible_to_the_bit(bits, trained):
-    network, history = train(SETTINGS, bits, CPU, "again")
+def test_a_run_on_the_cpu_is_reproducible_to_the_bit(bits, grid, trained):
+    network, history = train(SETTINGS, bits, grid, CPU, "again")
     for ours, theirs in zip(network.parameters(), trained[0].parameters(), strict=True):
         assert torch.equal(ours, theirs)
     for name, array in history.arrays().items():
@@ -77,19 +77,19 @@ def test_a_run_on_the_cpu_is_reproducible_to_the_bit(bits, trained):
 def test_the_first_adagrad_step_is_the_closed_form(bits, accumulator):
     settings = SETTINGS | ADAGRAD | {"initial_accumulator": accumulator}
     before, stepped = build(settings, CPU), build(settings, CPU)
-    optimiser = make_optimiser(stepped, settings, CPU)
+    optimiser = make_optimiser(players(stepped, settings)[0], settings, CPU)
     images = torch.from_numpy(np.unpackbits(bits[:48], axis=1)).float().reshape(3, 16, 4096)
-    noise = torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))
+    drawn = {"noise": torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))}
     for network in (before, stepped):
-        losses(network, images, noise, settings)["loss"].sum().backward()
+        players(network, settings)[0].losses(images, drawn)[0].sum().backward()
     optimiser.step()
     for old, new in zip(before.parameters(), stepped.parameters(), strict=True):
         expected = old - 1e-2 * old.grad / (accumulator + old.grad.square()).sqrt()
         torch.testing.assert_close(new, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_no_steps_leave_the_initial_weights(bits):
-    network, history = train(SETTINGS | {"steps": 0}, bits, CPU, "untrained")
+def test_no_steps_leave_the_initial_weights(bits, grid):
+    network, history = train(SETTINGS | {"steps": 0}, bits, grid, CPU, "untrained")
     for ours, theirs in zip(network.parameters(), build(SETTINGS, CPU).parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert history.arrays()["step"].shape == (0,)
@@ -98,28 +98,31 @@ def test_no_steps_leave_the_initial_weights(bits):
 # Random numbers ---------------------------------------------------------------------------------------
 
 
-def test_draws_depend_on_the_seed_and_the_block_only():
-    images, noise = draw_block([3, 1, 4], 2, 16, 1000, 5)
-    alone = draw_block([1], 2, 16, 1000, 5)
-    np.testing.assert_array_equal(images[:, 1], alone[0][:, 0])
-    np.testing.assert_array_equal(noise[:, 1], alone[1][:, 0])
-    for other in (draw_block([2], 2, 16, 1000, 5), draw_block([1], 3, 16, 1000, 5)):
-        assert (other[0] != alone[0]).mean() > 0.99
-        assert abs(np.corrcoef(other[1].ravel(), alone[1].ravel())[0, 1]) < 0.05
+def test_draws_depend_on_the_seed_and_the_block_only(grid):
+    drawn, alone = draw_block(SETTINGS, grid, 2), draw_block(SETTINGS | {"seeds": [1]}, grid, 2)
+    for name, array in drawn.items():
+        np.testing.assert_array_equal(array[:, 1], alone[name][:, 0])
+    for other in (draw_block(SETTINGS | {"seeds": [2]}, grid, 2), draw_block(SETTINGS | {"seeds": [1]}, grid, 3)):
+        assert (other["images"] != alone["images"]).mean() > 0.99
+        assert abs(np.corrcoef(other["noise"].ravel(), alone["noise"].ravel())[0, 1]) < 0.05
 
 
-def test_draws_cover_the_images_uniformly_and_the_noise_is_standard_normal():
-    images, noise = draw_block([0, 1], 0, 64, 10, 5)
+def test_draws_cover_the_images_uniformly_and_the_noise_is_standard_normal(grid):
+    drawn = draw_block(SETTINGS | {"seeds": [0, 1], "batch": 64}, grid, 0)
+    images, noise = drawn["images"], drawn["noise"]
     assert images.shape == (BLOCK, 2, 64)
-    np.testing.assert_allclose(np.bincount(images.ravel()) / images.size, 0.1, atol=0.01)
+    counts = np.bincount(images.ravel(), minlength=grid.images)
+    assert len(counts) == grid.images
+    assert (counts.var() / counts.mean()) == pytest.approx(1.0, abs=0.15)
     assert noise.dtype == np.float32
+    assert noise.shape == (BLOCK, 2, 64, 5)
     assert (noise.mean(), noise.std()) == pytest.approx((0.0, 1.0), abs=0.01)
 
 
 # Divergence -------------------------------------------------------------------------------------------
 
 
-def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits, trained, monkeypatch):
+def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits, grid, trained, monkeypatch):
     def poison(network, seeds):
         initialise(network, seeds)
         with torch.no_grad():
@@ -127,7 +130,7 @@ def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits,
 
     initialise = training.initialise
     monkeypatch.setattr(training, "initialise", poison)
-    network, history = train(SETTINGS, bits, CPU, "poisoned")
+    network, history = train(SETTINGS, bits, grid, CPU, "poisoned")
     assert diverged(history.arrays(), network) == [1]
     for replica in (0, 2):
         assert torch.equal(weights(network, replica), weights(trained[0], replica))
@@ -183,6 +186,7 @@ def files(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     training.main(
         bits=data / "dsprites_bits.npy",
+        dataset=data / "dsprites.h5",
         model=folder / "beta4.safetensors",
         history=folder / "beta4.history.h5",
         settings=json.dumps(SETTINGS),
@@ -287,7 +291,8 @@ def test_a_diverged_replica_is_named_in_the_files(data, tmp_path, monkeypatch, c
     monkeypatch.setattr(training, "initialise", poison)
     model, history = tmp_path / "beta4.safetensors", tmp_path / "beta4.history.h5"
     settings = json.dumps(SETTINGS | {"steps": 2})
-    training.main(bits=data / "dsprites_bits.npy", model=model, history=history, settings=settings, device="cpu")
+    bits, dataset = data / "dsprites_bits.npy", data / "dsprites.h5"
+    training.main(bits=bits, dataset=dataset, model=model, history=history, settings=settings, device="cpu")
     with safe_open(model, framework="pt") as file:
         assert json.loads(file.metadata()["diverged"]) == [1]
     assert "beta4: replicas [1] diverged" in capsys.readouterr().err

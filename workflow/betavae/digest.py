@@ -32,10 +32,10 @@ def _imports(module: str) -> frozenset[str]:
     return frozenset(name for name in names if (PACKAGE / f"{name}.py").exists())
 
 
-def modules_of(step: str) -> list[str]:
-    """The step's module and all that it imports from this package, sorted."""
+def modules_of(*steps: str) -> list[str]:
+    """The steps' modules and all that they import from this package, sorted."""
     found: set[str] = set()
-    waiting = [step]
+    waiting = list(steps)
     while waiting:
         module = waiting.pop()
         if module not in found:
@@ -45,9 +45,9 @@ def modules_of(step: str) -> list[str]:
 
 
 @cache
-def code_digest(step: str) -> str:
-    """Twelve hexadecimal digits over the syntax trees of `step` and all that it imports from this package."""
+def code_digest(*steps: str) -> str:
+    """Twelve hexadecimal digits over the syntax trees of `steps` and all that they import from this package."""
     digest = hashlib.sha256()
-    for module in modules_of(step):
+    for module in modules_of(*steps):
         digest.update(f"{module}\n{ast.dump(_syntax_tree(module))}\n".encode())
     return digest.hexdigest()[:12]

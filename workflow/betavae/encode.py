@@ -14,32 +14,33 @@ from betavae.codes import write_codes
 from betavae.device import pick_device, prepare_cpu, unpack_floats
 from betavae.images import lit_chunks, open_bits, open_grid
 from betavae.models import load_model
+from betavae.shapes import PIXELS
 from betavae.stream import stream
-from betavae.vae import VAE, kl_per_latent, reconstruction_loss
+from betavae.systems import Network
+from betavae.vae import kl_per_latent, reconstruction_loss
 
 EXAMPLES = 8  # images whose reconstructions are kept
 
 
 @torch.inference_mode()
-def reconstructions(network: VAE, bits: np.ndarray, noise: np.ndarray, device: torch.device) -> np.ndarray:
+def reconstructions(network: Network, bits: np.ndarray, noise: np.ndarray, device: torch.device) -> np.ndarray:
     """−log p(x|z) in nats of each image (n, 512), one z ~ q(z|x) each with `noise` (n, M): (R, n) float64."""
-    losses = []
+    losses, every = [], torch.arange(PIXELS, device=device)
     for first in range(0, len(bits), 256):
         part = slice(first, first + 256)
         images = unpack_floats(torch.from_numpy(bits[part]).to(device))
-        replicas = next(network.parameters()).shape[0]
-        images = images.expand(replicas, *images.shape)
-        mean, logvar = network.encode(images)
+        mean, logvar = network.encode_lit(images, every)
         codes = mean + (0.5 * logvar).exp() * torch.from_numpy(noise[part]).to(device)
-        losses.append(reconstruction_loss(network.decode(codes), images).double().cpu().numpy())
-    return np.concatenate(losses, axis=1)
+        losses.append(reconstruction_loss(network.decode(codes), images.expand(len(mean), -1, -1)))
+    return torch.cat(losses, dim=1).double().cpu().numpy()
 
 
 @torch.inference_mode()
 def main(
     *, bits: Path, dataset: Path, model: Path, codes: Path, summary: Path, settings: str, device: str = "auto"
 ) -> None:
-    """Write the codes file, and a summary: reconstruction (R,) and kl (R, M) in nats an image, and examples.
+    """Write the codes file, and a summary: examples, and, where the codes have a variance, the reconstruction (R,)
+    and kl (R, M) in nats an image.
 
     settings: JSON; scale, threads and evaluation_images, how many images the reconstruction is measured on.
     """
@@ -49,28 +50,31 @@ def main(
     network, trained = load_model(model, on)
     shape = (len(trained["seeds"]), grid.images, network.latents)
     kl = torch.zeros(shape[0], shape[2], dtype=torch.float64, device=on)
-    made = {"provenance": json.dumps(job.provenance("encode", str(on)))}
+    made = {"provenance": json.dumps(job.provenance("encode", trained["system"], device=str(on)))}
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": model.name}
+    names = ("mean", "logvar") if network.posterior else ("mean",)
     with (
-        write_codes(codes, shape, ("mean", "logvar"), settings=trained, **about, **made) as arrays,
+        write_codes(codes, shape, names, settings=trained, **about, **made) as arrays,
         job.progress(grid.images, f"{model.stem}: codes", "image") as bar,
     ):
         for images, pixels, columns in lit_chunks(packed, grid):
             mean, logvar = network.encode_lit(torch.from_numpy(pixels).to(on), torch.from_numpy(columns).to(on))
-            kl += kl_per_latent(mean, logvar).sum(1)
             arrays["mean"][:, images] = mean.cpu().numpy()
-            arrays["logvar"][:, images] = logvar.cpu().numpy()
+            if network.posterior:
+                kl += kl_per_latent(mean, logvar).sum(1)
+                arrays["logvar"][:, images] = logvar.cpu().numpy()
             bar.update(len(images))
 
     rng = stream(0, "evaluation")
     sample = np.sort(rng.choice(grid.images, min(chosen["evaluation_images"], grid.images), replace=False))
     noise = rng.standard_normal((len(sample), network.latents), np.float32)
     examples = rng.choice(grid.images, EXAMPLES, replace=False)
-    shown = unpack_floats(torch.from_numpy(packed[examples]).to(on)).expand(shape[0], -1, -1)
-    decoded = network.decode(network.encode(shown)[0]).sigmoid()
+    shown = unpack_floats(torch.from_numpy(packed[examples]).to(on))
+    decoded = network.generate(network.encode_lit(shown, torch.arange(PIXELS, device=on))[0])
     with job.atomic(summary) as part, h5py.File(part, "w") as file:
-        file["reconstruction"] = reconstructions(network, packed[sample], noise, on).mean(1)
-        file["kl"] = (kl / grid.images).cpu().numpy()
+        if network.posterior:
+            file["reconstruction"] = reconstructions(network, packed[sample], noise, on).mean(1)
+            file["kl"] = (kl / grid.images).cpu().numpy()
         file["examples/image"] = examples
         file["examples/original"] = packed[examples]
         file["examples/reconstruction"] = (decoded * 255).round().byte().cpu().numpy()

@@ -117,11 +117,11 @@ def git_commit() -> str:
         return "unknown"
 
 
-def provenance(step: str, device: str = "cpu") -> dict[str, Any]:
+def provenance(*steps: str, device: str = "cpu") -> dict[str, Any]:
     """What made a file: commit, code digest, versions, device and the seconds since the job started."""
     return {
         "git_commit": git_commit(),
-        "code_digest": code_digest(step),
+        "code_digest": code_digest(*steps),
         "versions": versions(),
         "device": device,
         "seconds": round(time.time() - _started, 2),

@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from betavae.errors import UserError
-from betavae.vae import VAE, network_of
+from betavae.systems import system_of
 
 
-def load_model(path: Path, device: torch.device) -> tuple[VAE, dict[str, Any]]:
+def load_model(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     """The network on `device`, ready to be evaluated, and its settings."""
     try:
         with safe_open(path, framework="pt") as file:
             settings = json.loads(file.metadata()["settings"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-        network = network_of(settings)
+        network = system_of(settings).network_of(settings)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: not a model of this workflow ({error}); delete it and run again") from error

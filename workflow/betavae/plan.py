@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from betavae import config as config_module
@@ -40,6 +41,10 @@ class Plan:
     def code(self, step: str) -> str:
         """The digest of a step's code: a rule that carries it reruns when the code changes, not its comments."""
         return code_digest(step)
+
+    def system_code(self, step: str) -> Callable[[Any], str]:
+        """The digest of a step's code and of the system's that the job's model belongs to."""
+        return lambda wildcards: code_digest(step, self.training(wildcards.scale, wildcards.model)["system"])
 
     def preset(self, scale: str) -> dict[str, Any]:
         """The settings of a scale."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from betavae.stream import stream
@@ -18,6 +19,7 @@ class StackedLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs))
+        self.fans = inputs, outputs
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, x, self.weight)
@@ -27,14 +29,50 @@ class StackedLinear(nn.Module):
         return x @ self.weight[:, columns] + self.bias
 
 
+class StackedConv2d(nn.Module):
+    """A convolution for each replica: (R, batch, inputs, H, W) → (R, batch, outputs, H', W').
+
+    A loop over the replicas: on a CPU faster than one grouped convolution, and each as if it were alone.
+    """
+
+    def __init__(
+        self, replicas: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(replicas, outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(replicas, outputs))
+        self.fans = inputs * kernel**2, outputs * kernel**2
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        replicas = zip(x, self.weight, self.bias, strict=True)
+        return torch.stack([F.conv2d(one, w, b, self.stride, self.padding) for one, w, b in replicas])
+
+
+class StackedConvTranspose2d(nn.Module):
+    """A transposed convolution for each replica: (R, batch, inputs, H, W) → (R, batch, outputs, H', W')."""
+
+    def __init__(
+        self, replicas: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(replicas, outputs))
+        self.fans = inputs * kernel**2, outputs * kernel**2
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        replicas = zip(x, self.weight, self.bias, strict=True)
+        return torch.stack([F.conv_transpose2d(one, w, b, self.stride, self.padding) for one, w, b in replicas])
+
+
 @torch.no_grad()
 def initialise(network: nn.Module, seeds: Sequence[int]) -> None:
     """Xavier-uniform weights and zero biases (ours), replica r from its own seed only."""
     for name, layer in network.named_modules():
-        if isinstance(layer, StackedLinear):
-            _, inputs, outputs = layer.weight.shape
-            bound = (6.0 / (inputs + outputs)) ** 0.5
+        if isinstance(layer, StackedLinear | StackedConv2d | StackedConvTranspose2d):
+            bound = (6.0 / sum(layer.fans)) ** 0.5
             for replica, seed in enumerate(seeds):
-                drawn = stream(seed, f"weights of {name}").uniform(-bound, bound, (inputs, outputs))
+                drawn = stream(seed, f"weights of {name}").uniform(-bound, bound, layer.weight.shape[1:])
                 layer.weight[replica] = torch.from_numpy(drawn.astype(np.float32))
             layer.bias.zero_()

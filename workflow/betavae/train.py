@@ -14,38 +14,38 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from betavae import job, vae
+from betavae import job
 from betavae.device import pick_device, prepare_cpu, unpack_floats
-from betavae.images import open_bits
+from betavae.factors import FactorGrid
+from betavae.images import open_bits, open_grid
 from betavae.stacked import initialise
 from betavae.stream import stream
+from betavae.systems import Player, system_of
 
 BLOCK = 256  # steps whose random numbers are drawn ahead
-SYSTEMS = {"vae": vae}  # modules with network_of(settings) and losses(network, images, noise, settings)
 
 
-def make_optimiser(network: nn.Module, settings: dict[str, Any], device: torch.device) -> torch.optim.Optimizer:
+def make_optimiser(player: Player, settings: dict[str, Any], device: torch.device) -> torch.optim.Optimizer:
     """The optimiser that the settings name, fused into one pass over the weights where torch can."""
-    name, rate = settings["optimiser"], settings["learning_rate"]
-    if name == "adagrad":
+    if settings["optimiser"] == "adagrad":
         return torch.optim.Adagrad(
-            network.parameters(),
-            lr=rate,
+            player.parameters,
+            lr=player.learning_rate,
             initial_accumulator_value=settings["initial_accumulator"],
             fused=device.type == "cpu",
         )
-    return torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+    betas = (settings.get("momentum", 0.9), settings.get("decay", 0.999))
+    return torch.optim.Adam(player.parameters, lr=player.learning_rate, betas=betas, fused=True)
 
 
-def draw_block(seeds: list[int], block: int, batch: int, images: int, noise: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image numbers (BLOCK, R, batch) int64 and noise (BLOCK, R, batch, M) float32 of one block of steps.
+def draw_block(settings: dict[str, Any], grid: FactorGrid, block: int) -> dict[str, np.ndarray]:
+    """The random inputs of one block of steps, arrays (BLOCK, R, …).
 
     Each replica has streams of its own that depend on its seed and the block's number alone.
     """
-    drawn = [stream(seed, "training", block) for seed in seeds]
-    indices = [rng.integers(0, images, (BLOCK, batch)) for rng in drawn]
-    normal = [rng.standard_normal((BLOCK, batch, noise), np.float32) for rng in drawn]
-    return np.stack(indices, axis=1), np.stack(normal, axis=1)
+    draw = system_of(settings).draw
+    drawn = [draw(stream(seed, "training", block), BLOCK, settings, grid) for seed in settings["seeds"]]
+    return {name: np.stack([one[name] for one in drawn], axis=1) for name in drawn[0]}
 
 
 class History:
@@ -79,57 +79,66 @@ class History:
 def diverged(history: dict[str, np.ndarray], network: nn.Module) -> list[int]:
     """Replicas whose loss or weights are not finite."""
     finite = torch.stack([p.detach().flatten(1).isfinite().all(1) for p in network.parameters()]).all(0).cpu().numpy()
-    if "loss" in history:
-        finite &= np.isfinite(history["loss"]).all(0)
+    for name, values in history.items():
+        if name != "step":
+            finite &= np.isfinite(values).all(axis=tuple(k for k in range(values.ndim) if k != 1))
     return np.flatnonzero(~finite).tolist()
 
 
 def training_steps(
-    network: nn.Module, settings: dict[str, Any], bits: np.ndarray, device: torch.device
+    network: nn.Module, settings: dict[str, Any], bits: np.ndarray, grid: FactorGrid, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
-    """Train a network of `build` without end: after each step, what its losses were. No step waits for the device.
+    """Train a network of `build` without end: after each step, what is recorded of it. No step waits for the device.
 
     settings: see `train`; bits (images, 512) uint8.
     """
-    system = SYSTEMS[settings["system"]]
-    optimiser = make_optimiser(network, settings, device)
+    players = system_of(settings).players(network, settings)
+    optimisers = [make_optimiser(player, settings, device) for player in players]
     on_device = torch.from_numpy(bits).to(device)
     for block in itertools.count():
-        drawn = draw_block(settings["seeds"], block, settings["batch"], len(bits), settings["latents"])
-        for indices, noise in zip(*(torch.from_numpy(array).to(device) for array in drawn), strict=True):
-            losses = system.losses(network, unpack_floats(on_device[indices]), noise, settings)
-            optimiser.zero_grad(set_to_none=True)
-            losses["loss"].sum().backward()
-            optimiser.step()
-            yield losses
+        drawn = {name: torch.from_numpy(array).to(device) for name, array in draw_block(settings, grid, block).items()}
+        for step in range(BLOCK):
+            inputs = {name: array[step] for name, array in drawn.items()}
+            images, recorded = unpack_floats(on_device[inputs["images"]]), {}
+            for player, optimiser in zip(players, optimisers, strict=True):
+                loss, found = player.losses(images, inputs)
+                optimiser.zero_grad(set_to_none=True)
+                loss.sum().backward(inputs=player.parameters)
+                optimiser.step()
+                recorded |= found
+            yield recorded
 
 
 def build(settings: dict[str, Any], device: torch.device) -> nn.Module:
     """The stacked network that the settings describe, each replica's weights drawn from its seed."""
-    network = SYSTEMS[settings["system"]].network_of(settings)
+    network = system_of(settings).network_of(settings)
     initialise(network, settings["seeds"])
     return network.to(device)
 
 
-def train(settings: dict[str, Any], bits: np.ndarray, device: torch.device, label: str) -> tuple[nn.Module, History]:
-    """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8.
+def train(
+    settings: dict[str, Any], bits: np.ndarray, grid: FactorGrid, device: torch.device, label: str
+) -> tuple[nn.Module, History]:
+    """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8 of a factor grid.
 
-    settings: system, seeds, width, latents, beta, optimiser, learning_rate, initial_accumulator, batch, steps and
-    record_every. Returns the network and its history.
+    settings: system, seeds, latents, optimiser, learning_rate, initial_accumulator (of Adagrad), momentum and decay
+    (of Adam, where they are not 0.9 and 0.999), batch, steps, record_every and what the system asks for beyond these.
+    Returns the network and its history.
     """
     network, history, steps = build(settings, device), History(settings["record_every"]), settings["steps"]
+    iterator = training_steps(network, settings, bits, grid, device)
     with job.progress(steps, label) as bar:
-        for step, losses in zip(range(1, steps + 1), training_steps(network, settings, bits, device), strict=False):
+        for step, losses in zip(range(1, steps + 1), iterator, strict=False):
             history.add(step, losses, last=step == steps)
             bar.update()
     return network, history
 
 
-def main(*, bits: Path, model: Path, history: Path, settings: str, device: str = "auto") -> None:
+def main(*, bits: Path, dataset: Path, model: Path, history: Path, settings: str, device: str = "auto") -> None:
     """Write {model}.safetensors, all replicas stacked, and {model}.history.h5."""
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
-    network, recorded = train(chosen, open_bits(bits), on, label=model.stem)
+    network, recorded = train(chosen, open_bits(bits), open_grid(dataset), on, label=model.stem)
     arrays = recorded.arrays()
     lost = diverged(arrays, network)
     if lost:
@@ -137,7 +146,7 @@ def main(*, bits: Path, model: Path, history: Path, settings: str, device: str =
     made = {
         "settings": settings,
         "diverged": json.dumps(lost),
-        "provenance": json.dumps(job.provenance("train", str(on))),
+        "provenance": json.dumps(job.provenance("train", chosen["system"], device=str(on))),
     }
     with job.atomic(history) as part, h5py.File(part, "w") as file:
         for name, array in arrays.items():

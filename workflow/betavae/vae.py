@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from betavae.factors import FactorGrid
 from betavae.shapes import PIXELS
 from betavae.stacked import StackedLinear
+from betavae.systems import Player
 
 
 class VAE(nn.Module):
     """Encoder 4096 → FC W, W (ReLU) → M means and log-variances; decoder M → FC W, W, W (tanh) → 4096 logits."""
+
+    traversal = (-3.0, 3.0)
+    posterior = True
 
     def __init__(self, replicas: int, width: int, latents: int) -> None:
         super().__init__()
@@ -49,6 +55,10 @@ class VAE(nn.Module):
         """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
         return self.decoder(codes)
 
+    def generate(self, codes: Tensor) -> Tensor:
+        """Probability (R, batch, 4096) of each pixel being lit, of codes (R, batch, M)."""
+        return self.decode(codes).sigmoid()
+
 
 def kl_per_latent(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mean, exp(logvar)) ‖ N(0, 1)) in nats, elementwise (appendix A.1's closed form)."""
@@ -78,6 +88,20 @@ def network_of(settings: dict[str, Any]) -> VAE:
     return VAE(len(settings["seeds"]), settings["width"], settings["latents"])
 
 
-def losses(network: VAE, images: Tensor, noise: Tensor, settings: dict[str, Any]) -> dict[str, Tensor]:
-    """What a training step minimises (`loss`) and records."""
-    return objective(network, images, noise, settings["beta"])
+def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+    """Images, uniformly from the data set, and the noise of the codes, (steps, batch, M) ~ N(0, 1)."""
+    batch = settings["batch"]
+    return {
+        "images": rng.integers(0, grid.images, (steps, batch)),
+        "noise": rng.standard_normal((steps, batch, settings["latents"]), np.float32),
+    }
+
+
+def players(network: VAE, settings: dict[str, Any]) -> list[Player]:
+    """Encoder and decoder as one."""
+
+    def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        found = objective(network, images, drawn["noise"], settings["beta"])
+        return found["loss"], found
+
+    return [Player(list(network.parameters()), settings["learning_rate"], losses)]

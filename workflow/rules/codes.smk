@@ -25,7 +25,7 @@ rule encode:
     params:
         settings=plan.encode_settings,
         device=plan.config["device"],
-        code=plan.code("encode"),
+        code=plan.system_code("encode"),
     message:
         "Codes of {wildcards.model}, scale {wildcards.scale}"
     shell:

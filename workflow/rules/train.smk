@@ -4,6 +4,7 @@
 rule train:
     input:
         bits=plan.bits,
+        dataset=plan.dataset,
     output:
         model="results/{scale}/models/{model}.safetensors",
         history="results/{scale}/models/{model}.history.h5",
@@ -23,11 +24,11 @@ rule train:
     params:
         settings=plan.train_settings,
         device=plan.config["device"],
-        code=plan.code("train"),
+        code=plan.system_code("train"),
     message:
         "Train {wildcards.model}, scale {wildcards.scale}"
     shell:
-        "python -m betavae train --log {log} --bits {input.bits} --model {output.model}"
+        "python -m betavae train --log {log} --bits {input.bits} --dataset {input.dataset} --model {output.model}"
         " --history {output.history} --settings {params.settings:q} --device {params.device}"
 
 

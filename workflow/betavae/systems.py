@@ -1,0 +1,52 @@
+"""The systems that can be trained, a module each: what `train` and `encode` ask of one.
+
+A system's module has
+
+- `network_of(settings)`: the stacked network, weights zero, a `Network`;
+- `draw(rng, steps, settings, grid)`: the random inputs of so many steps of one replica, arrays (steps, …), among
+  them `images` (steps, batch), the numbers of the images that it sees;
+- `players(network, settings)`: who is optimised, in the order of their turns within a step.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from betavae.errors import UserError
+
+SYSTEMS = ("vae",)
+
+
+class Player(NamedTuple):
+    """Weights that are optimised together. The VAE has one player, an adversary makes two."""
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+    # (images (R, batch, 4096), the step's random inputs (R, …)) → what is minimised (R,), what is recorded (R, …)
+    losses: Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+
+
+class Network(Protocol):
+    """What the later steps ask of a trained network, all replicas at once."""
+
+    latents: int
+    traversal: tuple[float, float]  # the ends of a walk along one latent
+    posterior: bool  # whether codes have a log-variance, and `decode` gives Bernoulli logits (R, n, 4096) of codes
+
+    def encode_lit(self, pixels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Codes (R, n, M), and log-variances where there are any, of images (n, P) zero outside `columns` (P,)."""
+
+    def generate(self, codes: Tensor) -> Tensor:
+        """Mean images (R, n, 4096) in [0, 1] of codes (R, n, M)."""
+
+
+def system_of(settings: dict[str, Any]) -> ModuleType:
+    """The module of the system that the settings name."""
+    if settings["system"] not in SYSTEMS:
+        raise UserError(f"no system is called {settings['system']!r}; expected one of {', '.join(SYSTEMS)}")
+    return importlib.import_module(f"betavae.{settings['system']}")
