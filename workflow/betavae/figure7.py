@@ -224,9 +224,8 @@ def draw(
 
     for column, latent in enumerate(latents):
         dead = found.followed.kind[latent] == "dead"
-        told = f"variance\n{shown.variance[latent]:.2g}" if found.kl is None else f"KL {found.kl[latent]:.2f}"
-        if found.kl is None and not walked:
-            told = f"variance\n{found.responses.variance[latent]:.2g}"
+        variance = found.responses.variance[latent]
+        told = f"variance\n{variance:.2g}" if found.kl is None else f"KL {found.kl[latent]:.2f}"
         axis = sheet.cell(column, tops[0], tile)
         heat = axis.imshow(shown.position[..., latent].T, cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set(xticks=[], yticks=[])
