@@ -166,7 +166,8 @@ def walk(model: Path, bits: np.ndarray, codes: np.ndarray, replica: int, latents
     for number, latent in enumerate(latents):
         asked[1 + number * STEPS : 1 + (number + 1) * STEPS, latent] = steps
     every = torch.from_numpy(asked).expand(len(settings["seeds"]), -1, -1)
-    images = network.generate(every)[replica].reshape(-1, SIDE, SIDE).numpy()
+    parts = every.split(8, dim=1)  # a few at a time: the maps of a convolutional decoder are large
+    images = torch.cat([network.generate(part)[replica] for part in parts]).reshape(-1, SIDE, SIDE).numpy()
     decoded = images[1:].reshape(len(latents), STEPS, SIDE, SIDE)
     return Walk(network.traversal, unpack(bits).reshape(SIDE, SIDE), images[0], decoded)
 
@@ -334,7 +335,8 @@ def main(
     cut = "" if len(found.order) <= COLUMNS else f", the first {COLUMNS} of {len(found.order)} latents"
     lost = [number for number, replica in replicas.items() if replica is None]
     gone = f"; replicas {lost} diverged" if lost else ""
-    note = f"{which}{cut}{gone}: {factor_shares.summary(found.followed)}"
+    note = f"{which}{cut}{gone}: {factor_shares.summary(found.followed)}. "
+    note += "Above each map: the factor followed most, its share of the variance"
     walked = None
     if model:
         example = example_image(grid)
