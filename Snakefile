@@ -49,6 +49,7 @@ rule all:
     default_target: True
     input:
         rules.figure6.input,
+        rules.figures7.input,
         expand("results/metric_{model}.json", model=plan.main_models()),
         expand(
             "results/disentanglement_lib/metric_{model}.json",

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from betavae import config as config_module
@@ -99,6 +101,41 @@ class Plan:
         if not latents:
             sys.exit(f"results/sweep/metric_{wildcards.point}.json: no latent size; expected metric_beta<β>_z<M>.json")
         return self.score(self.sweep_model(beta, latents))
+
+    # Figure 7 ------------------------------------------------------------------------------------
+
+    def figure7_model(self, wildcards: Any) -> SimpleNamespace:
+        """The model of a Figure 7 at the config's scale, as wildcards; a name that makes no sense ends the run."""
+        try:
+            check_model(wildcards.model)
+        except NameRefused as error:
+            sys.exit(f"figure7_{wildcards.model}: {error}")
+        if wildcards.model == "raw_pixels":
+            sys.exit("figure7_raw_pixels: pixels are no latents; expected a model with a codes file, as in figure7_pca")
+        return SimpleNamespace(scale=self.scale, model=wildcards.model)
+
+    def figure7_inputs(self, wildcards: Any) -> dict[str, str]:
+        """What Figure 7 of a model is drawn from: its codes, its score and, where there is a decoder, the model."""
+        here = self.figure7_model(wildcards)
+        trained = re.fullmatch(TRAINED, here.model)
+        decoder = {"model": f"results/{here.scale}/models/{here.model}.safetensors"} if trained else {}
+        of_data = {"dataset": self.dataset(here), "bits": self.bits(here)}
+        return self.representation(here) | {"score": self.score(here.model)} | of_data | decoder
+
+    def figure7_settings(self, wildcards: Any) -> str:
+        """The settings of Figure 7."""
+        return json.dumps({"model": wildcards.model, "scale": self.scale})
+
+    def figure7_code(self, wildcards: Any) -> str:
+        """The digest of Figure 7's code, and of the system's whose decoder it calls."""
+        here = self.figure7_model(wildcards)
+        trained = re.fullmatch(TRAINED, here.model)
+        return self.system_code("figure7")(here) if trained else self.code("figure7")
+
+    def figure7_mb(self, wildcards: Any) -> int:
+        """Memory of a Figure 7: one replica's codes, and all replicas' weights where there are any."""
+        here = self.figure7_model(wildcards)
+        return self.codes_mb(here) if re.fullmatch(TRAINED, here.model) else 1500
 
     # Models --------------------------------------------------------------------------------------
 

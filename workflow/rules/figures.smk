@@ -1,4 +1,4 @@
-# Figure 6: the table and picture of its left half, the sweep of its right half.
+# Figure 6: the table and picture of its left half, the sweep of its right half. Figure 7: a model's latents.
 
 
 rule figure6_left:
@@ -63,3 +63,37 @@ rule figure6:
         rules.figure6_left.output,
         rules.figure6_right.output,
         [f"results/sweep/metric_{sweep_name(*point)}.json" for point in plan.sweep_points()],
+
+
+rule figure7:
+    input:
+        unpack(plan.figure7_inputs),
+    output:
+        png="results/figures/figure7_{model}.png",
+        pdf="results/figures/figure7_{model}.pdf",
+        csv="results/tables/factors_{model}.csv",
+        md="results/tables/factors_{model}.md",
+    log:
+        "results/logs/figure7_{model}.log",
+    benchmark:
+        "results/benchmarks/figure7_{model}.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=plan.figure7_mb,
+        runtime=10,
+    params:
+        settings=plan.figure7_settings,
+        decoder=lambda wildcards, input: f"--model {input.model}" if "model" in input.keys() else "",
+        code=plan.figure7_code,
+    message:
+        "Figure 7 and factor table of {wildcards.model}"
+    shell:
+        "python -m betavae figure7 --log {log} --codes {input.codes} --dataset {input.dataset} --bits {input.bits}"
+        " --score {input.score} {params.decoder} --png {output.png} --pdf {output.pdf} --csv {output.csv}"
+        " --md {output.md} --settings {params.settings:q}"
+
+
+rule figures7:
+    input:
+        [path.format(model=model) for model in plan.trained_models() for path in rules.figure7.output],
