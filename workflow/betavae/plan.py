@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from betavae import config as config_module
@@ -74,6 +76,14 @@ class Plan:
             return {"bits": self.bits(wildcards)}
         return {"codes": f"results/{wildcards.scale}/codes/{wildcards.model}.h5"}
 
+    def own_file(self, wildcards: Any) -> str:
+        """The user's own codes file of a name under `representations`."""
+        return str(Path(self.config["representations"][wildcards.model]))
+
+    def readout(self, model: str, scale: str | None = None) -> str:
+        """How well factors' values are read from a model's codes, where its scale keeps it."""
+        return f"results/{scale or self.scale}/readout/{model}.json"
+
     def score(self, model: str, metric: str = "zdiff", scale: str | None = None) -> str:
         """A metric file where its scale keeps it."""
         return f"results/{scale or self.scale}/metrics/{metric}/{model}.json"
@@ -85,7 +95,8 @@ class Plan:
     def published_score(self, wildcards: Any, metric: str = "zdiff") -> str:
         """The metric file behind results/metric_{model}.json; a name that makes no sense ends the run."""
         try:
-            check_model(wildcards.model)
+            if wildcards.model not in self.representations():
+                check_model(wildcards.model)
         except NameRefused as error:
             sys.exit(f"results/metric_{wildcards.model}.json: {error}")
         return self.score(wildcards.model, metric)
@@ -105,6 +116,14 @@ class Plan:
     def main_models(self) -> list[str]:
         """The rows of Figure 6 left that there is code for."""
         return [*NAMED_MODELS, *map(beta_name, MAIN_BETAS)]
+
+    def representations(self) -> list[str]:
+        """The user's own representations, which stand beside the main models in the tables."""
+        return list(self.config["representations"])
+
+    def readout_models(self) -> list[str]:
+        """The rows of Table 2, ours to check with and the user's own below the paper's. Raw pixels have none."""
+        return [model for model in self.main_models() if model != "raw_pixels"] + self.representations()
 
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
@@ -175,7 +194,7 @@ class Plan:
     def score_settings(self, wildcards: Any) -> str:
         """The settings of a metric."""
         preset = self.preset(wildcards.scale)
-        sweep = "_z" in wildcards.model
+        sweep = re.fullmatch(SWEEP, wildcards.model)
         return json.dumps(
             {
                 "model": wildcards.model,
@@ -183,6 +202,22 @@ class Plan:
                 "metric": wildcards.metric,
                 "replicas": preset["sweep"]["replicas"] if sweep else preset["replicas"],
                 **self.config["metrics"][wildcards.metric],
+            }
+        )
+
+    def representation_settings(self, wildcards: Any) -> str:
+        """What is said of the user's own file where it is refused."""
+        return json.dumps({"scale": wildcards.scale, "grid": self.preset(wildcards.scale)["grid"]})
+
+    def readout_settings(self, wildcards: Any) -> str:
+        """The settings of a model's readout."""
+        return json.dumps(
+            {
+                "model": wildcards.model,
+                "scale": wildcards.scale,
+                "seed": self.config["seed"],
+                "replicas": self.preset(wildcards.scale)["readout_replicas"],
+                **self.config["readout"],
             }
         )
 
