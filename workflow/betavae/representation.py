@@ -5,6 +5,7 @@ Everything downstream reads the copy, so a file that is wrong in any way ends he
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,15 @@ from betavae.codes import CHUNK, write_codes
 from betavae.errors import UserError
 from betavae.images import open_grid
 
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError)  # what h5py raises on files that are broken in some way
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Whatever h5py raises on files that are broken in some way, as a UserError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"not readable ({reason}), expected an HDF5 file with a float32 array /mean") from error
 
 
 def check_layout(mean: object, images: int) -> tuple[int, int, int]:
@@ -47,7 +56,7 @@ def finite_parts(mean: h5py.Dataset) -> Iterator[tuple[int, slice, np.ndarray]]:
         varies, first = False, None
         for start in range(0, images, size):
             part = slice(start, min(start + size, images))
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            with reading(), np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
                 codes = (mean[replica, part] if mean.ndim == 3 else mean[part]).astype(np.float32)
             wrong = np.argwhere(~np.isfinite(codes))
             if len(wrong):
@@ -71,20 +80,17 @@ def main(*, representation: Path, dataset: Path, codes: Path, settings: str) -> 
     chosen = json.loads(settings)
     images = open_grid(dataset).images
     try:
-        with h5py.File(representation) as file:
-            if "mean" not in file:
-                raise UserError(f"holds {', '.join(map(repr, file)) or 'nothing'}, expected an array /mean")
-            shape = check_layout(file["mean"], images)
+        with contextlib.ExitStack() as stack:
+            with reading():
+                file = stack.enter_context(h5py.File(representation))
+                if "mean" not in file:
+                    raise UserError(f"holds {', '.join(map(repr, file)) or 'nothing'}, expected an array /mean")
+                mean = file["mean"]
+            shape = check_layout(mean, images)
             about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": representation.name}
             made = {"settings": {"file": str(representation)}, "provenance": job.provenance("representation")}
             with write_codes(codes, shape, **about, **made) as arrays:
-                for replica, part, found in finite_parts(file["mean"]):
+                for replica, part, found in finite_parts(mean):
                     arrays["mean"][replica, part] = found
     except UserError as error:
         raise UserError(f"{representation}: {error} (scale {chosen['scale']}, grid {chosen['grid']})") from error
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{representation}: not readable as HDF5 ({reason}); expected an HDF5 file with /mean, (images, M) or "
-            f"(replicas, images, M) float32 with {images} images"
-        ) from error
