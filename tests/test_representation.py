@@ -193,10 +193,22 @@ def test_a_path_without_a_file_is_refused(config, tmp_path, monkeypatch, path):
         check(config)
 
 
+@pytest.mark.parametrize("path", ["{model}.h5", "a}b.h5", "a\nb.h5"])
+def test_a_path_that_snakemake_would_read_as_something_else_is_refused(config, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    Path(path).touch()
+    config["representations"] = {"mine": path}
+    with pytest.raises(
+        UserError, match=r"^config: `representations.mine` is .*expected a path without braces"
+    ) as refusal:
+        check(config)
+    assert "\n" not in str(refusal.value)
+
+
 # The workflow -----------------------------------------------------------------------------------------
 
-# Such a name must come through as it is, neither read by the shell nor by Snakemake.
-FILE = "own codes/{mine} $(touch pwned) 'x'; \"y\".h5"
+# Such a name must come through as it is, not read by the shell.
+FILE = "own codes/mine $(touch pwned) 'x'; \"y\".h5"
 
 
 def overlay(folder: Path, **settings) -> list[str]:

@@ -164,6 +164,11 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
                 f"config: a name under `representations` is {name!r}, expected one that no model of this workflow has: "
                 f"not beta<number>, {', '.join(dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS)))}"
             )
+        if set(path) & set("{}\n\r"):
+            raise UserError(
+                f"config: `representations.{name}` is {path!r}, expected a path without braces and line breaks, which "
+                "Snakemake takes for its own: rename the file, or link to it"
+            )
         if not Path(path).is_file():
             raise UserError(
                 f"config: `representations.{name}` is {path!r} and no such file exists, seen from {Path.cwd()}; "
