@@ -60,6 +60,6 @@ def main(*, readouts: list[Path], csv: Path, md: Path, scale: str) -> None:
         "Ours: mean over the replicas read. Rotation is counted up to the shape's symmetry, as the paper's numbers "
         "suggest (docs/calibration.md); rotation as labelled stands beside it and is not in the average. Grade B: "
         "recalled from the appendix. Ground truth is a check, not in the paper's table: under a penalty a single "
-        "latent does not tell 32 or 40 values apart."
+        "latent does not tell 32 or 40 values apart, and rotation up to symmetry is not linear in rotation."
     )
     write_table(csv, md, table_rows(read), caption)
