@@ -50,7 +50,8 @@ rule all:
     input:
         rules.figure6.input,
         rules.figures7.input,
-        expand("results/metric_{model}.json", model=plan.main_models()),
+        rules.table2.output,
+        expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
         expand(
             "results/disentanglement_lib/metric_{model}.json",
             model=plan.trained_models(),

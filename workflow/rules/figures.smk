@@ -3,7 +3,7 @@
 
 rule figure6_left:
     input:
-        scores=[plan.score(model) for model in plan.main_models()],
+        scores=[plan.score(model) for model in plan.main_models() + plan.representations()],
         variance=f"results/{plan.scale}/pca_variance.json",
     output:
         png="results/figures/figure6_left.png",
@@ -27,6 +27,31 @@ rule figure6_left:
     shell:
         "python -m betavae figure6_left --log {log} --scores {input.scores} --variance {input.variance}"
         " --png {output.png} --pdf {output.pdf} --csv {output.csv} --md {output.md} --scale {params.scale}"
+
+
+rule table2:
+    input:
+        readouts=[plan.readout(model) for model in plan.readout_models()],
+    output:
+        csv="results/tables/table2.csv",
+        md="results/tables/table2.md",
+    log:
+        "results/logs/table2.log",
+    benchmark:
+        "results/benchmarks/table2.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        scale=plan.scale,
+        code=plan.code("table2"),
+    message:
+        "Table 2, scale {params.scale}"
+    shell:
+        "python -m betavae table2 --log {log} --readouts {input.readouts} --csv {output.csv} --md {output.md}"
+        " --scale {params.scale}"
 
 
 rule figure6_right:
@@ -96,4 +121,8 @@ rule figure7:
 
 rule figures7:
     input:
-        [path.format(model=model) for model in plan.trained_models() for path in rules.figure7.output],
+        [
+            path.format(model=model)
+            for model in plan.trained_models() + plan.representations()
+            for path in rules.figure7.output
+        ],
