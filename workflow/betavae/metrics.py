@@ -14,9 +14,9 @@ from betavae.names import BLIND_SPOT
 from betavae.paper import FIGURE6_LEFT
 from betavae.tables import write_table
 
-BLIND_SPOT_LABEL = "posX, posY, scale alone (made up)"
+BLIND_SPOT_LABEL = "Ground truth without rotation"
 BETA_VAE = "β-VAE score"
-LIBRARY = "β-VAE score, disentanglement_lib"
+LIBRARY = "β-VAE score (disentanglement_lib)"
 UNKNOWN = "–"  # not measured
 DIVERGED = "all replicas diverged"
 
@@ -125,13 +125,13 @@ def blind_spot(found: dict[str, dict[str, Number]]) -> str:
     if not row or not truth:
         return ""
     told = [
-        f"{heading} {100 * row[heading].mean:.1f} (ground truth: {100 * truth[heading].mean:.1f})"
+        f"{heading} {100 * row[heading].mean:.1f} (with it: {100 * truth[heading].mean:.1f})"
         for heading in ("FactorVAE", "MIG", "DCI disentanglement", "DCI informativeness", "explicitness")
     ]
     return (
-        f"**The β-VAE score's blind spot**: codes of posX, posY and scale alone, without any rotation latent, score "
-        f"{100 * row[BETA_VAE].mean:.1f}, since the fourth factor is told by elimination. The others see that rotation "
-        f"(and shape) is missing: {', '.join(told)}."
+        f"**The β-VAE score's blind spot**: the true factors with the rotation latent taken away score "
+        f"{100 * row[BETA_VAE].mean:.1f}, since the fourth factor is told by elimination. The others see that "
+        f"something is missing: {', '.join(told)}. So do completeness and SAP; modularity does not."
     )
 
 
@@ -144,7 +144,8 @@ def draw(found: dict[str, dict[str, Number]], png: Path, pdf: Path, scale: str) 
         for line, row in enumerate(found.values()):
             number = row.get(heading)
             if number is None or number.mean is None:
-                axis.text(50, line, UNKNOWN if number is None else "diverged", ha="center", va="center", fontsize=6)
+                said = "not measured" if number is None else "diverged"
+                axis.text(50, line, said, ha="center", va="center", fontsize=6, color=style.GREY)
                 continue
             values = 100 * np.array([value for value in number.values if value is not None])
             if len(values) > 1:
@@ -154,14 +155,12 @@ def draw(found: dict[str, dict[str, Number]], png: Path, pdf: Path, scale: str) 
         axis.set_xlim(-4, 104)
         axis.set_xticks([0, 50, 100])
         axis.grid(lw=0.3, alpha=0.5)
-        axis.set_yticks(
-            range(len(found)), [label_of(m).replace(" alone (made up)", "\nalone (made up)") for m in found]
-        )
+        axis.set_yticks(range(len(found)), [label_of(m).replace(" without", "\nwithout") for m in found])
         axis.tick_params(axis="y", labelsize=7)
         axis.set_ylim(len(found) - 0.5, -0.5)
     for axis in axes.flat[len(shown) :]:
         axis.set_axis_off()
-    for axis in axes[-1]:
+    for axis in axes.flat[len(shown) - columns : len(shown)]:
         axis.set_xlabel("%")
     axes.flat[0].plot([], [], "o", color=style.COLOURS[1], ms=3.5, label="mean (β-VAE score: of the best half)")
     axes.flat[0].plot([], [], "|", color=style.COLOURS[0], ms=7, label="each replica")

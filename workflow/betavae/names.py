@@ -8,7 +8,7 @@ from decimal import Decimal
 # Models other than beta<number>, in Figure 6's order.
 NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", "vae_untrained")
 MAIN_BETAS = (1, 4)
-# Made-up codes of posX, posY and scale alone: what the paper's metric does not see.
+# The true factors but for rotation: what the paper's metric does not see.
 BLIND_SPOT = "no_rotation"
 ALLOWED = f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}"
 

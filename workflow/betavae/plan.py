@@ -188,8 +188,8 @@ class Plan:
         return json.dumps({"scale": wildcards.scale, "latents": self.preset(wildcards.scale)["latents"]})
 
     def blind_spot_settings(self, wildcards: Any) -> str:
-        """The settings of the made-up codes that lack rotation."""
-        return json.dumps({"scale": wildcards.scale, "factors": ["posX", "posY", "scale"]})
+        """The settings of the true factors without rotation."""
+        return json.dumps({"scale": wildcards.scale, "factors": ["shape", "scale", "posX", "posY"]})
 
     def ica_settings(self, wildcards: Any) -> str:
         """The settings of ICA."""

@@ -67,7 +67,7 @@ rule ground_truth:
         " --settings {params.settings:q}"
 
 
-# Made up: a clean latent for posX, posY and scale each, and none for rotation.
+# A clean latent for each factor but rotation: the blind spot of the paper's metric.
 use rule ground_truth as blind_spot with:
     output:
         codes=f"results/{{scale}}/codes/{BLIND_SPOT}.h5",
