@@ -5,7 +5,8 @@ error taken away) makes a matrix. A latent is disentangled if it matters to one 
 encoded if one latent only matters to it.
 
 As in the paper, trees regress the factor's value (shape: one-hot). disentanglement_lib classifies its up to 40
-values, which takes sixteen times as many trees.
+values, which takes sixteen times as many trees and comes out lower (0.06 against 0.30 for a replica of β = 4 by
+2,000 images and 20 trees; 1 for the true factors either way): compare models by one of the two only.
 """
 
 from __future__ import annotations

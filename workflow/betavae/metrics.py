@@ -35,7 +35,7 @@ among them; the β-VAE score holds four fixed, disentanglement_lib's convention 
   codes stay below 100: of shape, a latent that says nothing predicts a third.
 - **DCI** (Eastwood & Williams 2018), by boosted trees: does a latent matter to one factor only (disentanglement), does
   one latent only matter to a factor (completeness), how well are the factors predicted from all latents
-  (informativeness, R²)?
+  (informativeness, R²)? Trees regress the factors' values; disentanglement_lib's classify them, which comes out lower.
 - **Modularity** (Ridgeway & Mozer 2018): does a latent say something of one factor only? Noise may look modular.
 - **Explicitness** (Ridgeway & Mozer 2018): can a linear classifier read the factors' values (area under the ROC
   curve)? Nothing to be read: 50.
