@@ -12,6 +12,8 @@ ALLOWED = (
     f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}, and the names "
     "under `representations` in the config"
 )
+# The true factors but for rotation: what the paper's metric does not see.
+BLIND_SPOT = "no_rotation"
 
 
 class NameRefused(ValueError):

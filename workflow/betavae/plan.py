@@ -18,7 +18,16 @@ from typing import Any
 from betavae import config as config_module
 from betavae.digest import PACKAGE, code_digest
 from betavae.errors import UserError
-from betavae.names import MAIN_BETAS, NAMED_MODELS, NameRefused, beta_name, check_model, parse_beta, sweep_name
+from betavae.names import (
+    BLIND_SPOT,
+    MAIN_BETAS,
+    NAMED_MODELS,
+    NameRefused,
+    beta_name,
+    check_model,
+    parse_beta,
+    sweep_name,
+)
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
@@ -88,6 +97,17 @@ class Plan:
     def score(self, model: str, metric: str = "zdiff", scale: str | None = None) -> str:
         """A metric file where its scale keeps it."""
         return f"results/{scale or self.scale}/metrics/{metric}/{model}.json"
+
+    def stored_codes(self, wildcards: Any) -> str:
+        """A model's codes file; raw pixels have none."""
+        found = self.representation(wildcards)
+        if "codes" not in found:
+            sys.exit(f"{wildcards.model}: has no codes file, and 4096 latents are too many for these measures")
+        return found["codes"]
+
+    def measures(self, model: str, scale: str | None = None) -> str:
+        """A model's scores by the metrics in use since the paper."""
+        return f"results/{scale or self.scale}/measures/{model}.json"
 
     def summary(self, model: str, scale: str | None = None) -> str:
         """The summary of a model with a decoder."""
@@ -166,6 +186,14 @@ class Plan:
         """The main models whose training is worth a look."""
         return [beta_name(beta) for beta in MAIN_BETAS]
 
+    def compared_models(self) -> list[str]:
+        """The rows of tables/metrics."""
+        return [*self.main_models(), BLIND_SPOT, *self.representations()]
+
+    def measured_models(self) -> list[str]:
+        """Those of them whose codes are stored, so that they can be measured."""
+        return [model for model in self.compared_models() if model != "raw_pixels"]
+
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
         if beta in MAIN_BETAS and latents == self.preset(scale or self.scale)["latents"]:
@@ -215,6 +243,10 @@ class Plan:
         """The settings of PCA and of the ground truth."""
         return json.dumps({"scale": wildcards.scale, "latents": self.preset(wildcards.scale)["latents"]})
 
+    def blind_spot_settings(self, wildcards: Any) -> str:
+        """The settings of the true factors without rotation."""
+        return json.dumps({"scale": wildcards.scale, "factors": ["shape", "scale", "posX", "posY"]})
+
     def ica_settings(self, wildcards: Any) -> str:
         """The settings of ICA."""
         preset = self.preset(wildcards.scale)
@@ -257,6 +289,10 @@ class Plan:
                 **self.config["readout"],
             }
         )
+
+    def measures_settings(self, wildcards: Any) -> str:
+        """The settings of all metrics in use since the paper."""
+        return json.dumps({"model": wildcards.model, "scale": wildcards.scale, **self.config["measures"]})
 
     def calibration_settings(self) -> str:
         """The settings of the metric's calibration."""
