@@ -77,6 +77,17 @@ class StoredCodes:
         return means
 
 
+class HeldCodes(StoredCodes):
+    """Codes in memory: `mean` (replicas, images, M) float32."""
+
+    def __init__(self, mean: np.ndarray) -> None:
+        self._mean = mean
+        self.attributes = {}
+        self.replicas = len(mean)
+        self.groups = np.zeros(self.replicas, np.int64)
+        self._loaded = (-1, np.empty(0))
+
+
 class PixelCodes:
     """Raw pixels as codes: 4096 latents, no training, no file."""
 
