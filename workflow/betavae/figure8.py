@@ -62,7 +62,7 @@ def rows(points: list[Point]) -> list[dict[str, object]]:
             "± (%)": 100 * (p.score["score_std"] or 0),
             "replicas": len({row[0] for row in p.score["scores"]}),
             "diverged": len(p.score["diverged"]),
-            **{f"at {level:.0%} noise (%)": percent(score) for level, score in p.noise.items()},
+            **{f"at {100 * level:g} % noise (%)": percent(score) for level, score in p.noise.items()},
         }
         for p in sorted(points, key=lambda p: p.distance)
     ]
@@ -80,7 +80,7 @@ def correlations(points: list[Point]) -> list[str]:
     said.append(f"Of distance and score over the strides alone: {found:.2f} ({number} points).")
     for level in points[0].noise:
         found, _ = spearman(distances, [percent(p.noise[level]) for p in points])
-        said.append(f"Of distance and score at {level:.0%} pixel noise: {found:.2f}.")
+        said.append(f"Of distance and score at {100 * level:g} % pixel noise: {found:.2f}.")
     return said
 
 
@@ -95,9 +95,9 @@ def draw_training_sets(axis: style.plt.Axes, points: list[Point]) -> None:
             ms=4.5, capsize=1.5, elinewidth=0.7, label=label,
         )  # fmt: skip
         for p in (p for p in chosen if np.isfinite(percent(p.score))):
-            share = f"{100 * p.subset['share']:.2g} %"
+            share, above = f"{100 * p.subset['share']:.3g} %", kind == "stride"
             axis.annotate(
-                share, (p.distance, percent(p.score)), (4, 4), textcoords="offset points",
+                share, (p.distance, percent(p.score)), (5, 5 if above else -9), textcoords="offset points",
                 fontsize=6, color=style.COLOURS[number],
             )  # fmt: skip
     axis.set_title("share of the data beside each point", fontsize=7.5)
@@ -112,7 +112,7 @@ def draw_noise(axis: style.plt.Axes, points: list[Point]) -> None:
             axis.plot(
                 [p.distance for p in chosen], [percent(p.noise[level]) for p in chosen],
                 color=colour, marker=marker, ls="-" if connected else "", mfc=colour if connected else "none",
-                label=f"{level:.0%} of the pixels flipped" if connected else None,
+                label=f"{100 * level:g} % of the pixels flipped" if connected else None,
             )  # fmt: skip
     axis.set_title("pixel noise at test time", fontsize=7.5)
 
