@@ -100,7 +100,7 @@ def draw_training_sets(axis: style.plt.Axes, points: list[Point]) -> None:
                 share, (p.distance, percent(p.score)), (5, 5 if above else -9), textcoords="offset points",
                 fontsize=6, color=style.COLOURS[number],
             )  # fmt: skip
-    axis.set_title("share of the data beside each point", fontsize=7.5)
+    axis.set_title("beside each point: its share of the data", fontsize=7.5)
 
 
 def draw_noise(axis: style.plt.Axes, points: list[Point]) -> None:
@@ -141,7 +141,8 @@ def main(
         + "\n\nstride n: every nth value of scale, orientation, posX and posY. random n: one image in n. continuous n: "
         "the first n % of the orientations, all else whole. The score is measured on codes of all images; that "
         "under noise (0 % among it) on a thinned grid of them. Hamming distance: mean number of pixels in which "
-        "consecutive transforms differ, over the mean number that they light (0: nothing changes, 2: no pixel shared)."
+        "consecutive transforms differ, over the mean number that they light (0: nothing changes, 2: no pixel shared). "
+        "± is the standard deviation of the scores kept; with one replica it does not hold what another seed changes."
     )
     write_table(csv, md, rows(points), caption)
 
@@ -151,7 +152,7 @@ def main(
     for axis in (left, right):
         axis.set_xlabel("normalised Hamming distance of consecutive images")
         axis.axhline(25, color=style.GREY, lw=0.7, ls=":")
-        axis.margins(x=0.08)
+        axis.margins(x=0.12)
         axis.legend(fontsize=6.5, loc="best", handletextpad=0.4)
     left.set_ylabel("metric score (%)")
     right.text(0.99, 25.6, "chance", transform=right.get_yaxis_transform(), fontsize=6, color=style.GREY, ha="right")
