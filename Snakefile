@@ -8,7 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import BLIND_SPOT, sweep_name
-from betavae.plan import BETA, SWEEP, TRAINED, Plan, count_gpus
+from betavae.plan import BETA, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
 
@@ -42,6 +42,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/codes.smk"
 include: "workflow/rules/metric.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/continuity.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -53,6 +54,7 @@ rule all:
         rules.table2.output,
         expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
         rules.metrics.output,
+        rules.continuity.input,
         expand(
             "results/disentanglement_lib/metric_{model}.json",
             model=plan.trained_models(),

@@ -31,9 +31,9 @@ def test_checking_leaves_the_config_as_it_was(config):
 
 # Each: where, the value put there, and what the message must name: the key, what it got, what is allowed.
 REFUSED = [
-    ((*PRESET, "widht"), 64, ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, evaluation"]),
+    ((*PRESET, "widht"), 64, ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity"]),
     (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, device"]),
-    ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, evaluation_images"]),
+    ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, continuity"]),
     ((*SWEEP, "beta"), [1], ["`beta`", "`scales.laptop.sweep`", "did you mean `betas`?", "latents, replicas"]),
     (("metrics", "mig"), {}, ["unknown key `mig` in `metrics`", "allowed: disentanglement_lib, zdiff"]),
     (("metrics", "zdiff", "pears"), 28, ["`pears`", "`metrics.zdiff`", "did you mean `pairs`?", "train_points"]),
@@ -78,6 +78,9 @@ REFUSED = [
     ((*SWEEP, "betas"), [float("inf")], ["`scales.laptop.sweep.betas.0` is inf", "expected a finite number"]),
     ((*SWEEP, "betas"), 4, ["`scales.laptop.sweep.betas` is 4", "expected array"]),
     ((*SWEEP, "latents"), [10, 10], ["`scales.laptop.sweep.latents` is [10, 10]", "a list without duplicates"]),
+    ((*PRESET, "continuity", "stride"), [1], ["continuity.stride.0` is 1", "expected integer ≥ 2 and ≤ 31"]),
+    ((*PRESET, "continuity", "noise", "levels"), [0.6], ["noise.levels.0` is 0.6", "number ≥ 0 and ≤ 0.5"]),
+    ((*PRESET, "continuity", "noise", "strides"), {"posZ": 2}, ["unknown key `posZ`", "orientation, posX, posY"]),
     (("scale",), "huge", ["`scale` is 'huge'", "expected one of smoke, laptop, paper"]),
     (("scales", "figures"), {}, ["`figures`", "results/figures is used for something else"]),
     (("original_dataset",), "/no/such/file.npz", ["`original_dataset` is '/no/such/file.npz'", "(.npz, .hdf5 or .h5)"]),

@@ -65,6 +65,7 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
         ("results/sweep/metric_beta4.json", ["beta4", "metric_beta<β>_z<M>.json"]),
         ("results/figures/figure7_raw_pixels.png", ["raw_pixels", "a model with a codes file"]),
         ("results/tables/factors_beta4.0.md", ["beta4.0", "'beta4'"]),
+        ("results/continuity/metric_stride0.json", ["stride0", "stride<1…31>"]),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, target, said):
@@ -93,10 +94,12 @@ def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_m
     sweep = yaml.safe_load((ROOT / "config.yaml").read_text())["scales"]["laptop"]["sweep"]
     points = len(sweep["betas"]) * len(sweep["latents"])
     shared = len({1, 4} & set(sweep["betas"])) * (10 in sweep["latents"])
-    assert jobs["train"] == 3 + points - shared
+    figure8 = jobs["publish_continuity"]
+    assert jobs["train"] == 3 + points - shared + figure8
     assert jobs["encode_sweep"] == points - shared
     assert jobs["publish_sweep"] == points
-    assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == 1
+    assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == jobs["figure8"] == 1
+    assert 4 <= figure8 == jobs["encode_subset"] == jobs["hamming"] == jobs["noise"] <= 6
 
 
 def test_any_beta_is_trained_on_demand(tmp_path):
@@ -106,7 +109,16 @@ def test_any_beta_is_trained_on_demand(tmp_path):
 
 def test_the_paper_scale_plans_the_whole_protocol(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "all", "--config", "scale=paper")
-    assert jobs["train"] == 3 + 6 * 8 - 2
+    # Figure 8's whole data set is the main model.
+    assert jobs["train"] == 3 + 6 * 8 - 2 + jobs["publish_continuity"] - 1
+
+
+def test_figure_8_asks_for_a_model_a_distance_and_noise_of_each_training_set(tmp_path):
+    jobs = planned(tmp_path, "--cores", "1", "continuity", "--configfile", str(TINY))
+    each = ("train", "encode_subset", "score", "hamming", "noise", "publish_continuity")
+    assert jobs == {"dataset": 1, "figure8": 1, "continuity": 1} | dict.fromkeys(each, 4)
+    jobs = planned(tmp_path, "--cores", "1", "results/continuity/metric_stride3.json", "--configfile", str(TINY))
+    assert jobs == {"dataset": 1, "train": 1, "encode_subset": 1, "score": 1, "publish_continuity": 1}
 
 
 @pytest.fixture(scope="module")
@@ -236,10 +248,11 @@ def test_more_classifier_steps_rescore_and_train_nothing(finished, tmp_path):
     overlay.write_text("metrics: {zdiff: {classifier: {steps: 201}}}")
     jobs = planned(finished, "--cores", "2", "all", "--configfile", str(TINY), str(overlay))
     assert "train" not in jobs
-    # The sweep's codes were temporary and are made anew.
+    # The codes of the sweep and of Figure 8 were temporary and are made anew.
     assert jobs["encode_sweep"] == 2
+    assert jobs["encode_subset"] == jobs["noise"] == 4
     assert "encode" not in jobs
-    assert jobs["score"] == 8 + 2  # Figure 6's rows and the ground truth without rotation; the sweep
+    assert jobs["score"] == 8 + 2 + 4  # Figure 6's rows and the ground truth without rotation; the sweep; Figure 8
     assert jobs["metrics"] == 1
     assert "measures" not in jobs
     assert jobs["figure6_left"] == jobs["figure6_right"] == 1

@@ -22,10 +22,13 @@ from betavae.names import (
     BLIND_SPOT,
     MAIN_BETAS,
     NAMED_MODELS,
+    SUBSETS,
     NameRefused,
     beta_name,
     check_model,
     parse_beta,
+    parse_subset,
+    subset_name,
     sweep_name,
 )
 
@@ -34,6 +37,7 @@ SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "ba
 BETA = r"beta[0-9.]+"
 TRAINED = rf"{BETA}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
+SUBSET = rf"beta4_(?:{'|'.join(SUBSETS)})[0-9]+"
 
 
 class Plan:
@@ -168,6 +172,19 @@ class Plan:
         here = self.figure7_model(wildcards)
         return self.codes_mb(here) if re.fullmatch(TRAINED, here.model) else 1500
 
+    def continuity_score(self, wildcards: Any) -> str:
+        """The metric file behind results/continuity/metric_{kind}{n}.json."""
+        try:
+            return self.score(self.continuity_model(parse_subset(wildcards.point)))
+        except NameRefused as error:
+            sys.exit(f"results/continuity/metric_{wildcards.point}.json: {error}")
+
+    def continuity(self, quantity: str) -> list[str]:
+        """The files that hold a quantity (distance or noise) of each of Figure 8's points."""
+        names = {"distance": lambda point: "{}{}".format(*point), "noise": self.continuity_model}
+        points = self.continuity_points()
+        return [f"results/{self.scale}/continuity/{quantity}_{names[quantity](point)}.json" for point in points]
+
     # Models --------------------------------------------------------------------------------------
 
     def main_models(self) -> list[str]:
@@ -209,25 +226,55 @@ class Plan:
         """The models of a scale's sweep, in the order of its points."""
         return [self.sweep_model(*point, scale) for point in self.sweep_points(scale)]
 
+    def continuity_points(self, scale: str | None = None) -> list[tuple[str, int]]:
+        """The subsets of the data, kind and number, that a scale's Figure 8 is made of; the first is the whole."""
+        chosen = self.preset(scale or self.scale)["continuity"]
+        return [("stride", 1), *((kind, number) for kind in SUBSETS for number in chosen[kind])]
+
+    def continuity_model(self, point: tuple[str, int], scale: str | None = None) -> str:
+        """The model at a point of Figure 8: the main model where it is the same."""
+        preset = self.preset(scale or self.scale)
+        if point == ("stride", 1) and preset["continuity"]["steps"] == preset["steps"]:
+            return beta_name(4)
+        return subset_name(*point)
+
     # Settings ------------------------------------------------------------------------------------
 
     def seeds(self, replicas: int) -> list[int]:
         """The seeds of so many replicas."""
         return list(range(self.config["seed"], self.config["seed"] + replicas))
 
+    def replicas(self, scale: str, model: str) -> int:
+        """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
+        preset = self.preset(scale)
+        part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
+        return part["replicas"]
+
+    def subset(self, kind: str, number: int) -> dict[str, Any]:
+        """A subset of the data as `betavae.subset` takes it: the same for all replicas."""
+        return {"kind": kind, "number": number, "seed": self.config["seed"]}
+
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
-        beta, latents = (1.0, None) if model == "vae_untrained" else parse_beta(model)
-        replicas = preset["sweep"]["replicas"] if latents else preset["replicas"]
+        steps, own = preset["steps"], {}
+        if model == "vae_untrained":
+            beta, latents, steps = 1.0, None, 0
+        elif re.fullmatch(SUBSET, model):
+            name, _, point = model.partition("_")
+            beta, latents = parse_beta(name)
+            steps, own = preset["continuity"]["steps"], {"subset": self.subset(*parse_subset(point))}
+        else:
+            beta, latents = parse_beta(model)
         return {
             "system": "vae",
             "beta": beta,
             "latents": latents or preset["latents"],
-            "seeds": self.seeds(replicas),
-            "steps": 0 if model == "vae_untrained" else preset["steps"],
+            "seeds": self.seeds(self.replicas(scale, model)),
+            "steps": steps,
             **{key: preset[key] for key in SYSTEM_KEYS},
             "threads": self.config["threads"],
+            **own,
         }
 
     def train_settings(self, wildcards: Any) -> str:
@@ -262,14 +309,12 @@ class Plan:
 
     def score_settings(self, wildcards: Any) -> str:
         """The settings of a metric."""
-        preset = self.preset(wildcards.scale)
-        sweep = re.fullmatch(SWEEP, wildcards.model)
         return json.dumps(
             {
                 "model": wildcards.model,
                 "scale": wildcards.scale,
                 "metric": wildcards.metric,
-                "replicas": preset["sweep"]["replicas"] if sweep else preset["replicas"],
+                "replicas": self.replicas(wildcards.scale, wildcards.model),
                 **self.config["metrics"][wildcards.metric],
             }
         )
@@ -300,7 +345,8 @@ class Plan:
 
     def estimate_settings(self) -> str:
         """What a run of all will train and write, for the estimate of its time and disk use."""
-        models = sorted({*self.trained_models(), *self.sweep_models()})
+        continuity = map(self.continuity_model, self.continuity_points())
+        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity})
         preset = self.preset(self.scale)
         kept = [*self.trained_models(), "vae_untrained"]
         replicas = [preset["replicas"] * size for size in (len(kept), 3)]  # networks, and ICA on three pairs
@@ -318,6 +364,28 @@ class Plan:
         """The settings of Figure 6 right."""
         points = [[beta, latents, self.sweep_model(beta, latents)] for beta, latents in self.sweep_points()]
         return json.dumps({"scale": self.scale, "points": points})
+
+    def distance_settings(self, wildcards: Any) -> str:
+        """The settings of the Hamming distance of a subset of the data."""
+        return json.dumps({"scale": wildcards.scale, "subset": self.subset(*parse_subset(wildcards.point))})
+
+    def noise_settings(self, wildcards: Any) -> str:
+        """The settings of the metric on noisy images."""
+        return json.dumps(
+            {
+                "model": wildcards.model,
+                "scale": wildcards.scale,
+                "metric": "zdiff",
+                "replicas": self.replicas(wildcards.scale, wildcards.model),
+                **self.config["metrics"]["zdiff"],
+                "noise": self.preset(wildcards.scale)["continuity"]["noise"],
+                "threads": self.config["threads"],
+            }
+        )
+
+    def figure8_settings(self) -> str:
+        """The settings of Figure 8."""
+        return json.dumps({"scale": self.scale, "points": self.continuity_points()})
 
     # Resources -----------------------------------------------------------------------------------
 
