@@ -19,10 +19,9 @@ def load_model(path: Path, device: torch.device, replica: int | None = None) -> 
     try:
         with safe_open(path, framework="pt") as file:
             settings = json.loads(file.metadata()["settings"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-        if replica is not None:
-            settings |= {"seeds": settings["seeds"][replica : replica + 1]}
-            weights = {name: tensor[replica : replica + 1] for name, tensor in weights.items()}
+            chosen = slice(None) if replica is None else slice(replica, replica + 1)
+            settings["seeds"] = settings["seeds"][chosen]
+            weights = {name: file.get_slice(name)[chosen] for name in file.keys()}  # noqa: SIM118 (not a dictionary)
         network = system_of(settings).network_of(settings)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

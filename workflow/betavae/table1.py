@@ -96,6 +96,7 @@ class Listener(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        """Run one of torch's functions, and tell of it where it stands between layers."""
         result = function(*args, **(kwargs or {}))
         told = FUNCTIONS.get(getattr(function, "__name__", ""))
         if told and not self._inside and self._part in self.parts:
@@ -169,8 +170,8 @@ def main(*, csv: Path, md: Path, settings: str) -> None:
         rows += [{"models": models, "as in": version} | line for version, lines in versions.items() for line in lines]
     caption = (
         f"# Table 1: architectures, scale `{chosen['scale']}`\n\n"
-        "Read off the networks that are trained (one replica of each), beside the paper's text with its grade: A stated "
-        "or confirmed, B recalled from the appendix. Maps are channels×height×width."
+        "Read off the networks that are trained (one replica of each), beside the paper's text with its grade: A "
+        "stated or confirmed, B recalled from the appendix. Maps are channels×height×width."
     )
     columns = ("models", "as in", "part", "layers", "parameters", "optimiser", "grade")
     write_table(csv, md, [{column: row.get(column, "") for column in columns} for row in rows], caption)
