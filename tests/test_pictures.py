@@ -3,6 +3,7 @@
 import csv
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from betavae.paper import TABLE1
 from betavae.pictures import best_replica, note, start_images, tiled, title
 from betavae.table1 import parts_of
 from betavae.train import build
-from betavae.walk import Walker, encode, open_best, survey
+from betavae.walk import Walker, encode, open_best, variance
 from betavae.zdiff import confusion, z_diff
 
 CPU = torch.device("cpu")
@@ -45,7 +46,7 @@ def metric_file(scores, diverged=()):
 
 @pytest.fixture(scope="module")
 def model(data, tmp_path_factory):
-    """The file of a small model of three replicas, and a metric file that prefers the second."""
+    """The file of a small model of three replicas, a summary, and a metric file that prefers the second."""
     folder = tmp_path_factory.mktemp("model")
     training.main(
         bits=data / "dsprites_bits.npy",
@@ -57,6 +58,8 @@ def model(data, tmp_path_factory):
     )
     scores = [[0, 0, 0.5], [1, 0, 0.7], [2, 0, None]]
     (folder / "beta4.json").write_text(json.dumps(metric_file(scores, [2])))
+    with h5py.File(folder / "beta4.h5", "w") as file:  # a summary
+        file["kl"] = [[9.0, 0, 0, 0], [0.05, 2.5, 0.3, 0.0], [9.0, 0, 0, 0]]
     (folder / "lost.json").write_text(json.dumps(metric_file([[k, 0, None] for k in range(3)], range(3))))
     return folder
 
@@ -115,9 +118,7 @@ def test_one_replica_of_a_file_is_the_replica_of_the_stack(model, bits):
     assert settings["seeds"] == [5, 6, 7]
     assert own == settings | {"seeds": [6]}
     images = unpack_floats(torch.from_numpy(bits[:3]))
-    np.testing.assert_allclose(
-        encode(alone, bits[:3])[0], stack.encode_lit(images, torch.arange(4096))[0][1], atol=1e-5
-    )
+    np.testing.assert_allclose(encode(alone, bits[:3]), stack.encode_lit(images, torch.arange(4096))[0][1], atol=1e-5)
     codes = torch.randn(3, 2, 4)
     torch.testing.assert_close(alone.generate(codes[1:2]), stack.generate(codes)[1:2])
 
@@ -143,7 +144,7 @@ def test_walks_start_from_each_shape_in_the_middle(grid):
 
 
 def test_a_walk_changes_one_latent_and_leaves_the_others(model, bits):
-    walker = survey("test", load_model(model / "beta4.safetensors", CPU, 0)[0], bits)
+    walker = Walker("test", load_model(model / "beta4.safetensors", CPU, 0)[0], np.zeros(4))
     start = walker.encode(bits[:1])[0]
     values = walker.values(5)
     assert values.tolist() == [-3, -1.5, 0, 1.5, 3]
@@ -155,36 +156,37 @@ def test_a_walk_changes_one_latent_and_leaves_the_others(model, bits):
         np.testing.assert_allclose(walk[row], walker.generate(codes), atol=1e-6)
 
 
-def test_latents_are_ordered_by_kl_and_told_live_by_it():
-    walker = Walker("test", Plain(), np.array([9.0, 0.0, 5.0]), np.array([0.3, 0.05, 2.5]))
-    assert walker.order.tolist() == [2, 0, 1]
+def test_latents_are_ordered_by_kl_and_told_live_by_it(model):
+    network = load_model(model / "beta4.safetensors", CPU, 0)[0]
+    walker = Walker("test", network, np.array([0.3, 0.05, 2.5, 0.02]))
+    assert walker.order.tolist() == [2, 0, 1, 3]
     assert walker.live.tolist() == [2, 0]
     assert walker.label(2) == "z3  KL 2.50"
+    assert Walker("test", network, np.array([0.01, 0.02, 0.0, 0.0])).live.tolist() == [1]  # where none is, the first
 
 
 def test_a_system_without_a_posterior_is_walked_by_variance_between_its_own_ends(bits, pixels):
-    walker = survey("test", Plain(), bits)
-    assert walker.kl is None
-    assert walker.order[-1] == 1
-    assert walker.variance[2] == pytest.approx(pixels.sum(1).var(), rel=1e-4)
+    walker = Walker("test", Plain(), variance(Plain(), bits))
+    assert walker.said[2] == pytest.approx(pixels.sum(1).var(), rel=1e-4)
+    assert walker.said[1] == 0
     assert 1 not in walker.live
-    assert walker.label(2) == f"z3  var {walker.variance[2]:.2f}"
+    assert walker.label(1) == "z2  var 0.00"
     assert walker.values(3).tolist() == [-1, 0, 1]
     assert walker.walk(np.zeros(3), np.array([0]), np.array([0.5]))[0, 0, 0, 0] == 0.5
 
 
-def test_where_no_latent_is_live_the_first_is_walked_alone():
-    walker = Walker("test", Plain(), np.zeros(3), np.array([0.01, 0.02, 0.0]))
-    assert walker.live.tolist() == [1]
+def files_of(model, score="beta4"):
+    return {"model": model / "beta4.safetensors", "score": model / f"{score}.json", "summary": model / "beta4.h5"}
 
 
-def test_a_model_is_shown_by_its_best_replica(model, bits):
-    walker, said = open_best(model / "beta4.safetensors", model / "beta4.json", bits)
+def test_a_model_is_shown_by_its_best_replica_and_the_kl_is_that_of_its_summary(model, bits):
+    walker, scored = open_best(**files_of(model), bits=bits)
     assert walker.title == "β-VAE (β = 4), replica 1"
-    assert said["diverged"] == [2]
+    assert walker.live.tolist() == [1, 2]
+    assert scored["diverged"] == [2]
     expected = load_model(model / "beta4.safetensors", CPU, 1)[0]
-    np.testing.assert_array_equal(walker.encode(bits[:2]), encode(expected, bits[:2])[0])
-    assert open_best(model / "beta4.safetensors", model / "lost.json", bits)[0] is None
+    np.testing.assert_array_equal(walker.encode(bits[:2]), encode(expected, bits[:2]))
+    assert open_best(**files_of(model, "lost"), bits=bits)[0] is None
 
 
 # Files ------------------------------------------------------------------------------------------------
@@ -201,8 +203,8 @@ def drawn(folder, name, *suffixes):
 
 def test_the_animation_is_read_by_pillow_and_walks_there_and_back(model, given, tmp_path, bits, grid):
     files = drawn(tmp_path, "traversal", "gif")
-    traversal.main(**given, model=model / "beta4.safetensors", score=model / "beta4.json", **files)
-    walker, _ = open_best(model / "beta4.safetensors", model / "beta4.json", bits)
+    traversal.main(**given, **files_of(model), **files)
+    walker, _ = open_best(**files_of(model), bits=bits)
     with Image.open(files["gif"]) as gif:
         assert gif.n_frames == traversal.FRAMES
         assert gif.info["loop"] == 0
@@ -229,30 +231,31 @@ def test_pictures_have_the_same_bytes_each_time(model, given, tmp_path):
     twice = []
     for name in ("one", "two"):
         files = drawn(tmp_path, name, "gif")
-        traversal.main(**given, model=model / "beta4.safetensors", score=model / "beta4.json", **files)
+        traversal.main(**given, **files_of(model), **files)
         twice.append([path.read_bytes() for path in files.values()])
     assert twice[0] == twice[1]
 
 
 @pytest.mark.parametrize("score", ["beta4", "lost"])
 def test_pictures_of_any_number_of_models_are_drawn_diverged_or_not(model, given, tmp_path, score):
-    models, scores = [model / "beta4.safetensors"] * 3, [model / f"{score}.json", *[model / "beta4.json"] * 2]
-    files = drawn(tmp_path, "compare")
+    models = [model / "beta4.safetensors"]
     for name in ("beta1", "beta9"):
-        (tmp_path / f"{name}.safetensors").write_bytes(models[0].read_bytes())
-    models = [models[0], tmp_path / "beta1.safetensors", tmp_path / "beta9.safetensors"]
-    compare.main(**given, models=models, scores=scores, **files)
+        models.append(tmp_path / f"{name}.safetensors")
+        models[-1].write_bytes(models[0].read_bytes())
+    scores, summaries = [model / f"{score}.json", *[model / "beta4.json"] * 2], [model / "beta4.h5"] * 3
+    files = drawn(tmp_path, "compare")
+    compare.main(**given, models=models, scores=scores, summaries=summaries, **files)
     assert Image.open(files["png"]).size[0] == 1440
     given.pop("dataset")
     files = drawn(tmp_path, "figure9")
-    figure9.main(**given, models=models[:2], scores=scores[:2], **files)
+    figure9.main(**given, models=models[:2], scores=scores[:2], summaries=summaries[:2], **files)
     assert Image.open(files["png"]).size[0] == 1440
     assert all(path.read_bytes().startswith(b"%PDF") for path in tmp_path.glob("*.pdf"))
 
 
 def test_a_traversal_of_nothing_but_diverged_replicas_says_so_and_breaks_nothing(model, given, tmp_path):
     files = drawn(tmp_path, "traversal", "gif")
-    traversal.main(**given, model=model / "beta4.safetensors", score=model / "lost.json", **files)
+    traversal.main(**given, **files_of(model, "lost"), **files)
     assert all(Image.open(files[suffix]).size[0] > 0 for suffix in ("png", "gif"))
 
 

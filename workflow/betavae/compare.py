@@ -47,11 +47,21 @@ def draw(walkers: dict[str, Walker | None], bits: np.ndarray, start: int) -> sty
 
 
 def main(
-    *, bits: Path, dataset: Path, models: list[Path], scores: list[Path], png: Path, pdf: Path, scale: str
+    *,
+    bits: Path,
+    dataset: Path,
+    models: list[Path],
+    scores: list[Path],
+    summaries: list[Path],
+    png: Path,
+    pdf: Path,
+    scale: str,
 ) -> None:
     """Write the figure; each model is shown by its best replica."""
     packed = open_bits(bits)
-    opened = {model.stem: open_best(model, score, packed) for model, score in zip(models, scores, strict=True)}
+    files = zip(models, scores, summaries, strict=True)
+    opened = {model.stem: open_best(model, score, summary, packed) for model, score, summary in files}
     walkers = {model: walker for model, (walker, _) in opened.items()}
     figure = draw(walkers, packed, start_images(open_grid(dataset))[-1])
-    style.save(figure, png, pdf, scale, note({model: said for model, (_, said) in opened.items()}))
+    told = note({model: said for model, (_, said) in opened.items()})
+    style.save(figure, png, pdf, scale, f"{told}; KL in nats")

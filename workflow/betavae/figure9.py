@@ -13,13 +13,22 @@ from betavae.walk import open_best
 SIDE_BY_SIDE = 8  # a panel is so many samples wide and high
 
 
-def main(*, bits: Path, models: list[Path], scores: list[Path], png: Path, pdf: Path, scale: str) -> None:
+def main(
+    *,
+    bits: Path,
+    models: list[Path],
+    scores: list[Path],
+    summaries: list[Path],
+    png: Path,
+    pdf: Path,
+    scale: str,
+) -> None:
     """Write the figure: a panel a model, its best replica's mean images."""
     packed = open_bits(bits)
     figure, axes = style.plt.subplots(1, len(models), figsize=(3.6 * len(models), 4.15), squeeze=False)
     told = {}
-    for axis, model, score in zip(axes[0], models, scores, strict=True):
-        walker, told[model.stem] = open_best(model, score, packed)
+    for axis, model, score, summary in zip(axes[0], models, scores, summaries, strict=True):
+        walker, told[model.stem] = open_best(model, score, summary, packed)
         axis.set_title(walker.title if walker else title(model.stem))
         if walker is None:
             say(axis, ALL_DIVERGED)

@@ -155,17 +155,22 @@ class Plan:
         return self.sweep_model(beta, latents) if latents else name
 
     def traversal_inputs(self, wildcards: Any) -> dict[str, str]:
-        """The model with a decoder behind results/figures/traversal_{model}.png, and its score."""
+        """The model with a decoder behind results/figures/traversal_{model}.png, its score and summary."""
         model = self.pictured(wildcards.model, f"results/figures/traversal_{wildcards.model}")
-        return {"model": self.trained(model), "score": self.score(model)}
+        return {"model": self.trained(model), "score": self.score(model), "summary": self.summary(model)}
 
     def compare_inputs(self, wildcards: Any) -> dict[str, list[str]]:
-        """The models, two or more, behind results/figures/compare_{model}-{model}.png, and their scores."""
+        """The models, two or more, behind results/figures/compare_{model}-{model}.png."""
         target = f"results/figures/compare_{wildcards.models}"
         models = [self.pictured(name, target) for name in wildcards.models.split("-")]
         if len(models) < 2 or len(models) > len(set(models)):
             sys.exit(f"{target}: expected two or more different models joined by '-', as in compare_beta1-beta4.png")
-        return {"models": [*map(self.trained, models)], "scores": [*map(self.score, models)]}
+        return self.pictures_of(models)
+
+    def pictures_of(self, models: list[str]) -> dict[str, list[str]]:
+        """What pictures of models are drawn from: their weights, scores and summaries."""
+        kinds = {"models": self.trained, "scores": self.score, "summaries": self.summary}
+        return {kind: [path(model) for model in models] for kind, path in kinds.items()}
 
     # Models --------------------------------------------------------------------------------------
 

@@ -92,16 +92,29 @@ def save_gif(frames: list[Image.Image], path: Path) -> None:
         frames[0].save(part, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0, optimize=True)
 
 
-def main(*, bits: Path, dataset: Path, model: Path, score: Path, png: Path, pdf: Path, gif: Path, scale: str) -> None:
+def main(
+    *,
+    bits: Path,
+    dataset: Path,
+    model: Path,
+    score: Path,
+    summary: Path,
+    png: Path,
+    pdf: Path,
+    gif: Path,
+    scale: str,
+) -> None:
     """Write sheet and animation of a model's best replica."""
     packed = open_bits(bits)
     starts = packed[start_images(open_grid(dataset))]
-    walker, said = open_best(model, score, packed)
+    walker, said = open_best(model, score, summary, packed)
     if walker is None:
         figure, axis = style.plt.subplots(figsize=(3.6, 1.2))
         say(axis, f"{title(model.stem)}: {ALL_DIVERGED}")
         style.save(figure, png, pdf, scale)
         save_gif([Image.new("L", (TILE, TILE), 255)], gif)
         return
-    style.save(draw(walker, starts), png, pdf, scale, note({model.stem: said}))
+    style.save(
+        draw(walker, starts), png, pdf, scale, note({model.stem: said}) + "; KL in nats" * walker.network.posterior
+    )
     save_gif(animate(walker, starts, scale), gif)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 
@@ -19,32 +20,30 @@ from betavae.pictures import LIVE_KL, best_replica, title
 from betavae.shapes import PIXELS, SIDE
 from betavae.stream import stream
 from betavae.systems import Network
-from betavae.vae import kl_per_latent
 
 CPU = torch.device("cpu")
-SAMPLE = 4096  # images over which a latent's variance and KL are taken
+SAMPLE = 4096  # images over which the variance of codes is taken
 LIVE_VARIANCE = 0.01  # of the codes, above which a latent counts as live where it has no KL (Burda et al., 2016)
 
 
 @dataclass(frozen=True)
 class Walker:
-    """One replica of a trained model, and how its latents behave over the data."""
+    """One replica of a trained model, and how much each of its latents says over the data."""
 
     title: str  # for people: model and replica
     network: Network  # of this replica alone
-    variance: np.ndarray  # (M,) of the codes over the images
-    kl: np.ndarray | None  # (M,) nats, where codes have a variance
+    said: np.ndarray  # (M,) KL in nats or, where codes have none, their variance over the images
 
     @property
     def order(self) -> np.ndarray:
-        """The latents (M,) by KL or, where there is none, by variance, the largest first."""
-        return np.argsort(-(self.variance if self.kl is None else self.kl), kind="stable")
+        """The latents (M,), the one that says most first."""
+        return np.argsort(-self.said, kind="stable")
 
     @property
     def live(self) -> np.ndarray:
         """The live latents, in that order; the first alone where none is live."""
-        live = self.variance > LIVE_VARIANCE if self.kl is None else self.kl > LIVE_KL
-        return self.order[: max(1, int(live.sum()))]
+        least = LIVE_KL if self.network.posterior else LIVE_VARIANCE
+        return self.order[: max(1, int((self.said > least).sum()))]
 
     def values(self, steps: int) -> np.ndarray:
         """The stops (steps,) of a walk from one end to the other."""
@@ -52,12 +51,11 @@ class Walker:
 
     def label(self, latent: int) -> str:
         """The latent's number, counted from 1, with its KL in nats or, where there is none, its variance."""
-        said = f"var {self.variance[latent]:.2f}" if self.kl is None else f"KL {self.kl[latent]:.2f}"
-        return f"z{latent + 1}  {said}"
+        return f"z{latent + 1}  {'KL' if self.network.posterior else 'var'} {self.said[latent]:.2f}"
 
     def encode(self, bits: np.ndarray) -> np.ndarray:
         """Codes (n, M) of packed images (n, 512)."""
-        return encode(self.network, bits)[0]
+        return encode(self.network, bits)
 
     @torch.inference_mode()
     def generate(self, codes: np.ndarray) -> np.ndarray:
@@ -74,28 +72,33 @@ class Walker:
 
 
 @torch.inference_mode()
-def encode(network: Network, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Codes (n, M), and log-variances where there are any, of packed images (n, 512) by a network of one replica."""
-    every, codes = torch.arange(PIXELS), []
-    for first in range(0, len(bits), 256):
-        codes.append(network.encode_lit(unpack_floats(torch.from_numpy(bits[first : first + 256])), every))
-    mean = torch.cat([one[0][0] for one in codes]).numpy()
-    return mean, torch.cat([one[1][0] for one in codes]).numpy() if network.posterior else None
+def encode(network: Network, bits: np.ndarray) -> np.ndarray:
+    """Codes (n, M) of packed images (n, 512) by a network of one replica."""
+    every = torch.arange(PIXELS)
+    parts = (unpack_floats(torch.from_numpy(bits[first : first + 256])) for first in range(0, len(bits), 256))
+    return torch.cat([network.encode_lit(pixels, every)[0][0] for pixels in parts]).numpy()
 
 
-def survey(name: str, network: Network, bits: np.ndarray) -> Walker:
-    """A network of one replica, and its latents' variance and KL over a sample of the images (N, 512)."""
+def variance(network: Network, bits: np.ndarray) -> np.ndarray:
+    """The variance (M,) of codes over a sample of the images (N, 512)."""
     sample = stream(0, "pictures").choice(len(bits), min(SAMPLE, len(bits)), replace=False)
-    mean, logvar = encode(network, bits[np.sort(sample)])
-    kl = None if logvar is None else kl_per_latent(torch.from_numpy(mean), torch.from_numpy(logvar)).mean(0).numpy()
-    return Walker(name, network, mean.var(0), kl)
+    return encode(network, bits[np.sort(sample)]).var(0)
 
 
-def open_best(model: Path, score: Path, bits: np.ndarray) -> tuple[Walker | None, dict[str, Any]]:
-    """A model's best replica by its metric file, None where all diverged, and what the metric file says."""
+def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tuple[Walker | None, dict[str, Any]]:
+    """A model's best replica by its metric file, None where all diverged, and what the metric file says.
+
+    The KL is read from the model's summary; bits (N, 512): the images, where there is none.
+    """
     prepare_cpu(1)
-    said = json.loads(score.read_text(encoding="utf-8"))
-    replica = best_replica(said)
+    scored = json.loads(score.read_text(encoding="utf-8"))
+    replica = best_replica(scored)
     if replica is None:
-        return None, said
-    return survey(f"{title(model.stem)}, replica {replica}", load_model(model, CPU, replica)[0], bits), said
+        return None, scored
+    network = load_model(model, CPU, replica)[0]
+    if network.posterior:
+        with h5py.File(summary) as file:
+            said = file["kl"][replica]
+    else:
+        said = variance(network, bits)
+    return Walker(f"{title(model.stem)}, replica {replica}", network, said), scored

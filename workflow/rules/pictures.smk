@@ -31,9 +31,8 @@ rule figure5:
 
 rule figure9:
     input:
+        **plan.pictures_of(["beta4", "beta1"]),
         bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
-        models=[plan.trained(model) for model in ("beta4", "beta1")],
-        scores=[plan.score(model) for model in ("beta4", "beta1")],
     output:
         png="results/figures/figure9.png",
         pdf="results/figures/figure9.pdf",
@@ -53,7 +52,7 @@ rule figure9:
         "Figure 9: samples of the prior"
     shell:
         "python -m betavae figure9 --log {log} --bits {input.bits} --models {input.models} --scores {input.scores}"
-        " --png {output.png} --pdf {output.pdf} --scale {params.scale}"
+        " --summaries {input.summaries} --png {output.png} --pdf {output.pdf} --scale {params.scale}"
 
 
 rule table1:
@@ -103,8 +102,8 @@ rule traversal:
         "Traversals of {wildcards.model}"
     shell:
         "python -m betavae traversal --log {log} --bits {input.bits} --dataset {input.dataset}"
-        " --model {input.model} --score {input.score} --png {output.png} --pdf {output.pdf} --gif {output.gif}"
-        " --scale {params.scale}"
+        " --model {input.model} --score {input.score} --summary {input.summary} --png {output.png}"
+        " --pdf {output.pdf} --gif {output.gif} --scale {params.scale}"
 
 
 # Any models with a decoder, joined by `-`: results/figures/compare_beta1-beta4.png; trained where they are not yet.
@@ -132,7 +131,8 @@ rule compare:
         "Compare {wildcards.models}"
     shell:
         "python -m betavae compare --log {log} --bits {input.bits} --dataset {input.dataset} --models {input.models}"
-        " --scores {input.scores} --png {output.png} --pdf {output.pdf} --scale {params.scale}"
+        " --scores {input.scores} --summaries {input.summaries} --png {output.png} --pdf {output.pdf}"
+        " --scale {params.scale}"
 
 
 rule pictures:
