@@ -83,9 +83,9 @@ class Plain:
 @pytest.mark.parametrize(
     ("scores", "best"),
     [
-        ([[0, 0, 0.9], [0, 1, 0.1], [1, 0, 0.6], [1, 1, 0.6]], 1),  # by the mean, not by the best single score
-        ([[0, 0, None], [1, 0, 0.2], [2, 0, 0.1]], 1),
-        ([[0, 0, 0.3], [1, 0, 0.3]], 0),
+        ([[0, 0, 0.9], [0, 1, 0.1], [1, 0, 0.6], [1, 1, 0.6]], (1, 0.6)),  # by the mean, not by the best single score
+        ([[0, 0, None], [1, 0, 0.2], [2, 0, 0.1]], (1, 0.2)),
+        ([[0, 0, 0.3], [1, 0, 0.3]], (0, 0.3)),
         ([[0, 0, None], [1, 0, None]], None),
     ],
 )

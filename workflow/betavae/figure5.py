@@ -158,15 +158,14 @@ def draw(point: Example, pixels: np.ndarray, model: str) -> style.plt.Figure:
 def main(*, bits: Path, dataset: Path, codes: Path, score: Path, png: Path, pdf: Path, scale: str) -> None:
     """Write the figure from the codes of a model's best replica by its metric file."""
     said = json.loads(score.read_text(encoding="utf-8"))
-    replica, model = best_replica(said), codes.stem
-    if replica is None:
+    best, model = best_replica(said), codes.stem
+    if best is None:
         figure, axis = style.plt.subplots(figsize=(3.6, 1.2))
         say(axis, f"{title(model)}: {ALL_DIVERGED}")
         style.save(figure, png, pdf, scale)
         return
-    grid = open_grid(dataset)
+    grid, (replica, accuracy) = open_grid(dataset), best
     point = example(StoredCodes(codes, grid.images), replica, grid, said["settings"])
     pixels = unpack(open_bits(bits)[point.images]).reshape(*point.images.shape, SIDE, SIDE)
-    accuracy = np.mean([row[2] for row in said["scores"] if row[0] == replica])
     told = f"one of the test points of replica {replica}, {note({model: said})}; it scores {100 * accuracy:.1f} %"
     style.save(draw(point, pixels, title(model)), png, pdf, scale, told)

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from betavae import style
+from betavae.factor_shares import LIVE_KL
 from betavae.images import unpack
-from betavae.pictures import LIVE_KL
 from betavae.shapes import PIXELS, SIDE
 from betavae.tables import write_table
 

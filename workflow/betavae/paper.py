@@ -47,6 +47,7 @@ FIGURE7: dict[str, str] = {
     "infogan": "position partly; neither rotation nor scale nor shape; training is unstable",
 }
 
+
 @dataclass(frozen=True)
 class Architecture:
     """A row of Table 1 as the paper prints it, and how sure that is."""

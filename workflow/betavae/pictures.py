@@ -12,21 +12,21 @@ from betavae.names import NameRefused, parse_beta
 from betavae.paper import FIGURE6_LEFT
 from betavae.shapes import SIDE
 
-LIVE_KL = 0.1  # nats of KL above which a latent counts as live
 GAP = 3  # white pixels between two images of a sheet
 ALL_DIVERGED = "all replicas diverged"
 
 
-def best_replica(score: dict[str, Any]) -> int | None:
-    """The replica of a metric file with the highest mean over its classifier seeds, the first among equals.
+def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
+    """The replica of a metric file with the highest mean over its classifier seeds, the first among equals, and it.
 
     Diverged replicas (accuracy null) are left out; None where all are.
     """
-    accuracies: dict[int, list[float]] = {}
+    by_replica: dict[int, list[float]] = {}
     for replica, _, accuracy in score["scores"]:
         if accuracy is not None:
-            accuracies.setdefault(replica, []).append(accuracy)
-    return max(accuracies, key=lambda replica: np.mean(accuracies[replica]), default=None)
+            by_replica.setdefault(replica, []).append(accuracy)
+    means = {replica: float(np.mean(values)) for replica, values in by_replica.items()}
+    return max(means.items(), key=lambda item: item[1], default=None)
 
 
 def title(model: str) -> str:

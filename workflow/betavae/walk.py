@@ -15,15 +15,16 @@ import numpy as np
 import torch
 
 from betavae.device import prepare_cpu, unpack_floats
+from betavae.factor_shares import live_latents
 from betavae.models import load_model
-from betavae.pictures import LIVE_KL, best_replica, title
+from betavae.pictures import best_replica, title
 from betavae.shapes import PIXELS, SIDE
 from betavae.stream import stream
 from betavae.systems import Network
 
 CPU = torch.device("cpu")
 SAMPLE = 4096  # images over which the variance of codes is taken
-LIVE_VARIANCE = 0.01  # of the codes, above which a latent counts as live where it has no KL (Burda et al., 2016)
+AT_ONCE = 64  # images decoded together: the maps of a convolutional decoder are large
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Walker:
     @property
     def live(self) -> np.ndarray:
         """The live latents, in that order; the first alone where none is live."""
-        least = LIVE_KL if self.network.posterior else LIVE_VARIANCE
-        return self.order[: max(1, int((self.said > least).sum()))]
+        live = live_latents(self.said, self.said if self.network.posterior else None)
+        return self.order[: max(1, int(live.sum()))]
 
     def values(self, steps: int) -> np.ndarray:
         """The stops (steps,) of a walk from one end to the other."""
@@ -60,8 +61,9 @@ class Walker:
     @torch.inference_mode()
     def generate(self, codes: np.ndarray) -> np.ndarray:
         """Mean images (..., 64, 64) of codes (..., M)."""
-        flat = torch.from_numpy(codes.astype(np.float32)).reshape(1, -1, codes.shape[-1])
-        return self.network.generate(flat)[0].reshape(*codes.shape[:-1], SIDE, SIDE).numpy()
+        parts = torch.from_numpy(codes.astype(np.float32)).reshape(1, -1, codes.shape[-1]).split(AT_ONCE, dim=1)
+        images = torch.cat([self.network.generate(part)[0] for part in parts])
+        return images.reshape(*codes.shape[:-1], SIDE, SIDE).numpy()
 
     def walk(self, start: np.ndarray, latents: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Images (latents, values, 64, 64): one latent at a time takes the values, the others stay at `start` (M,)."""
@@ -92,9 +94,9 @@ def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tupl
     """
     prepare_cpu(1)
     scored = json.loads(score.read_text(encoding="utf-8"))
-    replica = best_replica(scored)
-    if replica is None:
+    if (best := best_replica(scored)) is None:
         return None, scored
+    replica = best[0]
     network = load_model(model, CPU, replica)[0]
     if network.posterior:
         with h5py.File(summary) as file:
