@@ -25,12 +25,12 @@ from betavae.systems import system_of
 from betavae.tables import write_table
 from betavae.train import build
 
-# Functions that are told although no layer calls them; whatever else runs between layers only moves numbers.
+# Functions that are told although no layer calls them. Whatever else runs between layers moves numbers or is the loss,
+# a sigmoid among it.
 FUNCTIONS = {
     "relu": "ReLU",
     "leaky_relu": "leaky ReLU",
     "tanh": "tanh",
-    "sigmoid": "sigmoid",
     "max_pool2d": "maxpool",
 }
 WORDS = re.compile(r"ReLU|FC|[A-Z][a-z]+")
@@ -53,7 +53,14 @@ def size(shape: torch.Size) -> str:
 
 def describe(layer: nn.Module, output: Tensor) -> str:
     """A layer in Table 1's words, maps with the shape that they have: `FC 1200`, `conv 96 3×3 (96×64×64)`."""
-    name = type(layer).__name__.removeprefix("Stacked").replace("ConvTranspose", "Deconv").replace("Linear", "FC")
+    # A layer for mostly dark images is the layer that it is for any others.
+    name = (
+        type(layer)
+        .__name__.removeprefix("Stacked")
+        .removeprefix("Lit")
+        .replace("ConvTranspose", "Deconv")
+        .replace("Linear", "FC")
+    )
     words = " ".join(word if word.isupper() or word == "ReLU" else word.lower() for word in WORDS.findall(name))
     weight = getattr(layer, "weight", None)
     if weight is None or weight.ndim < 3:
