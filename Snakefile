@@ -35,6 +35,7 @@ wildcard_constraints:
     metric="|".join(plan.config["metrics"]),
     model="[^/]+",
     point="[^/]+",
+    models="[^/]+",
 
 
 include: "workflow/rules/data.smk"
@@ -43,6 +44,7 @@ include: "workflow/rules/codes.smk"
 include: "workflow/rules/metric.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/continuity.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -64,6 +66,7 @@ rule all:
             model=plan.trained_models(),
             suffix=["png", "pdf"],
         ),
+        rules.pictures.input,
 
 
 onsuccess:

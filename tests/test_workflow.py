@@ -66,6 +66,9 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
         ("results/figures/figure7_raw_pixels.png", ["raw_pixels", "a model with a codes file"]),
         ("results/tables/factors_beta4.0.md", ["beta4.0", "'beta4'"]),
         ("results/continuity/metric_stride0.json", ["stride0", "stride<1…31>"]),
+        ("results/figures/traversal_pca.gif", ["traversal_pca", "no decoder", "beta<number>"]),
+        ("results/figures/compare_beta1-betafour.png", ["compare_beta1-betafour", "'betafour'"]),
+        ("results/figures/compare_beta4-beta4_z10.png", ["two or more different models", "'-'"]),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, target, said):
@@ -105,6 +108,11 @@ def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_m
 def test_any_beta_is_trained_on_demand(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "results/metric_beta7.5.json")
     assert jobs == {"dataset": 1, "train": 1, "encode": 1, "score": 1, "publish_score": 1}
+
+
+def test_models_are_compared_by_name_and_trained_where_they_are_not_yet(tmp_path):
+    jobs = planned(tmp_path, "--cores", "1", "results/figures/compare_beta2-beta4_z7-vae_untrained.png")
+    assert jobs == {"dataset": 1, "train": 3, "encode": 2, "encode_sweep": 1, "score": 3, "compare": 1}
 
 
 def test_the_paper_scale_plans_the_whole_protocol(tmp_path):

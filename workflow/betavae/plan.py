@@ -113,6 +113,10 @@ class Plan:
         """A model's scores by the metrics in use since the paper."""
         return f"results/{scale or self.scale}/measures/{model}.json"
 
+    def trained(self, model: str, scale: str | None = None) -> str:
+        """The weights of a trained model."""
+        return f"results/{scale or self.scale}/models/{model}.safetensors"
+
     def summary(self, model: str, scale: str | None = None) -> str:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
@@ -185,6 +189,37 @@ class Plan:
         points = self.continuity_points()
         return [f"results/{self.scale}/continuity/{quantity}_{names[quantity](point)}.json" for point in points]
 
+    # Pictures ------------------------------------------------------------------------------------
+
+    def pictured(self, name: str, target: str) -> str:
+        """The model of which a picture is asked by this name; one that has no decoder ends the run."""
+        drawn = [model for model in NAMED_MODELS if re.fullmatch(TRAINED, model)]
+        try:
+            if name in NAMED_MODELS and name not in drawn:
+                raise NameRefused(f"{name!r} has no decoder; expected one of beta<number>, {', '.join(drawn)}")
+            beta, latents = (None, None) if name in drawn else parse_beta(name)
+        except NameRefused as error:
+            sys.exit(f"{target}: {error}")
+        return self.sweep_model(beta, latents) if latents else name
+
+    def traversal_inputs(self, wildcards: Any) -> dict[str, str]:
+        """The model with a decoder behind results/figures/traversal_{model}.png, its score and summary."""
+        model = self.pictured(wildcards.model, f"results/figures/traversal_{wildcards.model}")
+        return {"model": self.trained(model), "score": self.score(model), "summary": self.summary(model)}
+
+    def compare_inputs(self, wildcards: Any) -> dict[str, list[str]]:
+        """The models, two or more, behind results/figures/compare_{model}-{model}.png."""
+        target = f"results/figures/compare_{wildcards.models}"
+        models = [self.pictured(name, target) for name in wildcards.models.split("-")]
+        if len(models) < 2 or len(models) > len(set(models)):
+            sys.exit(f"{target}: expected two or more different models joined by '-', as in compare_beta1-beta4.png")
+        return self.pictures_of(models)
+
+    def pictures_of(self, models: list[str]) -> dict[str, list[str]]:
+        """What pictures of models are drawn from: their weights, scores and summaries."""
+        kinds = {"models": self.trained, "scores": self.score, "summaries": self.summary}
+        return {kind: [path(model) for model in models] for kind, path in kinds.items()}
+
     # Models --------------------------------------------------------------------------------------
 
     def main_models(self) -> list[str]:
@@ -210,6 +245,10 @@ class Plan:
     def measured_models(self) -> list[str]:
         """Those of them whose codes are stored, so that they can be measured."""
         return [model for model in self.compared_models() if model != "raw_pixels"]
+
+    def decoders(self) -> list[str]:
+        """The main models that can draw: trained, and with a decoder."""
+        return [model for model in self.main_models() if re.fullmatch(TRAINED, model) and model != "vae_untrained"]
 
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
@@ -387,6 +426,19 @@ class Plan:
         """The settings of Figure 8."""
         return json.dumps({"scale": self.scale, "points": self.continuity_points()})
 
+    def table1_settings(self) -> str:
+        """The settings of Table 1: how each system is trained at this scale and at the paper's."""
+        scales = dict.fromkeys([self.scale, "paper"])
+        systems: dict[str, dict[str, Any]] = {}
+        for model in self.decoders():
+            trainings = {scale: self.training(scale, model) for scale in scales if scale in self.config["scales"]}
+            systems.setdefault(trainings[self.scale]["system"], trainings)
+        return json.dumps({"scale": self.scale, "systems": systems})
+
+    def systems_code(self, step: str) -> str:
+        """The digest of a step's code and of all systems' that it draws from."""
+        return code_digest(step, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()}))
+
     # Resources -----------------------------------------------------------------------------------
 
     def weights(self, scale: str, model: str) -> int:
@@ -403,6 +455,11 @@ class Plan:
     def codes_mb(self, wildcards: Any) -> int:
         """Memory of an encoding job (the codes are mapped, not held)."""
         return 1500 + int(4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+
+    def pictures_mb(self, wildcards: Any) -> int:
+        """Memory of a job that draws with one replica of a model at a time."""
+        largest = max(self.weights(self.scale, model) for model in self.decoders())
+        return 1200 + int(4 * largest / self.preset(self.scale)["replicas"] / 1e6)
 
     def gpu(self) -> int:
         """GPUs that a training job asks for."""
