@@ -196,7 +196,7 @@ def test_the_noisy_scores_are_those_of_the_metric_on_the_thinned_grid(model, dat
     assert found["levels"][0]["score_mean"] == pytest.approx(clean["score_mean"], abs=0.01)
     # Half of all pixels flipped leave nothing of the image.
     assert found["levels"][1]["score_mean"] < 0.35
-    assert found["levels"][0]["score_mean"] > 0.5
+    assert found["levels"][0]["score_mean"] > found["levels"][1]["score_mean"] + 0.03
 
 
 # Names and plan ---------------------------------------------------------------------------------------
