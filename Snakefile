@@ -42,6 +42,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/codes.smk"
 include: "workflow/rules/metric.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/choose.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -49,6 +50,9 @@ rule all:
     default_target: True
     input:
         rules.figure6.input,
+        rules.stability.output,
+        rules.choose_beta.output,
+        rules.choose_beta_by_eye.output,
         expand("results/metric_{model}.json", model=plan.main_models()),
         expand(
             "results/disentanglement_lib/metric_{model}.json",

@@ -37,3 +37,9 @@ FIGURE6_LEFT: dict[str, tuple[str, Published]] = {
 }
 
 PCA_EXPLAINED_VARIANCE = Published(0.608, None, "B", None)
+
+# What the paper says of training a system: the claim and its grade.
+STABILITY: dict[str, tuple[str, str]] = {
+    "beta4": ("stable to train", "A"),
+    "infogan": ("training unstable", "A"),
+}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -82,6 +83,10 @@ class Plan:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
 
+    def few_labels(self, model: str) -> str:
+        """What few labels say of a model of the sweep, and what its latents follow."""
+        return f"results/{self.scale}/few_labels/{model}.json"
+
     def published_score(self, wildcards: Any, metric: str = "zdiff") -> str:
         """The metric file behind results/metric_{model}.json; a name that makes no sense ends the run."""
         try:
@@ -110,6 +115,10 @@ class Plan:
         """The main models whose training is worth a look."""
         return [beta_name(beta) for beta in MAIN_BETAS]
 
+    def stability_models(self) -> list[str]:
+        """The main models that are networks, each with a history and as many seeds as the scale gives."""
+        return [model for model in self.main_models() if re.fullmatch(TRAINED, model)]
+
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
         if beta in MAIN_BETAS and latents == self.preset(scale or self.scale)["latents"]:
@@ -124,6 +133,15 @@ class Plan:
     def sweep_models(self, scale: str | None = None) -> list[str]:
         """The models of a scale's sweep, in the order of its points."""
         return [self.sweep_model(*point, scale) for point in self.sweep_points(scale)]
+
+    def shown_latents(self) -> int:
+        """The latent size of the sweep that stands for all: the main models' where the sweep has it."""
+        sizes = self.preset(self.scale)["sweep"]["latents"]
+        return latents if (latents := self.preset(self.scale)["latents"]) in sizes else max(sizes)
+
+    def shown_models(self) -> list[str]:
+        """The models of the sweep with that latent size."""
+        return [self.sweep_model(*point) for point in self.sweep_points() if point[1] == self.shown_latents()]
 
     # Settings ------------------------------------------------------------------------------------
 
@@ -210,6 +228,33 @@ class Plan:
         """The settings of Figure 6 right."""
         points = [[beta, latents, self.sweep_model(beta, latents)] for beta, latents in self.sweep_points()]
         return json.dumps({"scale": self.scale, "points": points})
+
+    def few_labels_settings(self, wildcards: Any) -> str:
+        """The settings of a model's scores by few labels."""
+        chosen, metric = self.config["choose_beta"], self.config["metrics"]["zdiff"]
+        return json.dumps(
+            {
+                "model": wildcards.model,
+                "scale": wildcards.scale,
+                **{key: chosen[key] for key in ("factors", "points", "classifier")},
+                "seeds": self.seeds(chosen["draws"]),
+                **{key: metric[key] for key in ("pairs", "train_points", "test_points")},
+            }
+        )
+
+    def choose_beta_settings(self, shown_only: bool = False) -> str:
+        """The settings of the choice of β over the whole sweep, or over the latent size that is shown."""
+        metric, models = self.config["metrics"]["zdiff"], self.shown_models() if shown_only else self.sweep_models()
+        points = [[*point, self.sweep_model(*point)] for point in self.sweep_points()]
+        return json.dumps(
+            {
+                "scale": self.scale,
+                "points": [point for point in points if point[2] in models],
+                "latents": self.shown_latents(),
+                **{key: self.config["choose_beta"][key] for key in ("agreement", "one_factor")},
+                "metric": {key: metric[key] for key in ("pairs", "train_points", "test_points", "keep")},
+            }
+        )
 
     # Resources -----------------------------------------------------------------------------------
 

@@ -58,8 +58,8 @@ def adagrad(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Linear softmax classifiers by mini-batch Adagrad: one for each seed, all together, after each step.
 
-    points (n, M) float32, labels (n,), or (S, n, M) and (S, n) where each has points of its own. A seed sets the initial
-    weights and the order of the points only.
+    points (n, M) float32, labels (n,), or (S, n, M) and (S, n) where each has points of its own. A seed sets the
+    initial weights and the order of the points only.
     Yields weights (S, M, classes) and biases (S, 1, classes), which the next step changes in place.
     """
     streams = [stream(seed, "classifier") for seed in seeds]
