@@ -385,8 +385,8 @@ CAPTION = """# Choosing β, scale `{scale}`
   each model's replicas. The best half of many replicas is not quite like that of few, so the best β over all seeds
   stands beside it.
 - **By eye.** The β whose traversals show the most different factors in latents of their own, then the fewest live
-  latents that mix factors, then the sharpest reconstruction. A live latent has a KL above {live} nats; a factor is shown
-  by one of whose variance it explains {one_factor:.0%} or more. The rule is ours and stands for a reader.
+  latents that mix factors, then the sharpest reconstruction. A live latent has a KL above {live} nats; a factor is
+  shown by one of whose variance it explains {one_factor:.0%} or more. The rule is ours and stands for a reader.
 - **Few labels.** Points needed: the fewest labelled points from which on {agreement:.0%} or more of {draws} draws of
   labels pick the metric's β, by number of labelled factors. The metric itself learns from {train_points} points and is
   tested on {test_points}, {pairs} pairs of images each; few points are divided alike."""

@@ -120,10 +120,10 @@ def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by:
         )  # fmt: skip
     seeds = len(shown.choice.shares)
     axis.set_xlabel(
-        f"metric {100 * point.mean:.1f} %\n{found['factors']:.1f} factors shown, {found['mixed']:.1f} latents mixed"
-        + (f" (mean of {seeds} seeds)" if seeds > 1 else ""),
+        f"metric {100 * point.mean:.1f} %" + (f" ({seeds} seeds)" if seeds > 1 else " (one seed)")
+        + f"\n{found['factors']:.1f} factors shown, {found['mixed']:.1f} latents mixed",
         fontsize=6.5,
-    )
+    )  # fmt: skip
 
 
 def draw(blocks: Sequence[Block], one_factor: float, png: Path, pdf: Path, scale: str) -> None:
