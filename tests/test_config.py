@@ -83,6 +83,10 @@ REFUSED = [
     (("original_dataset",), "/no/such/file.npz", ["`original_dataset` is '/no/such/file.npz'", "(.npz, .hdf5 or .h5)"]),
     (("original_dataset",), 7, ["`original_dataset` is 7", "expected string or null"]),
     (("calibration", "pairs"), [], ["`calibration.pairs` is []", "a list", "1"]),
+    (("choose_beta", "points"), [2], ["`choose_beta.points.0` is 2", "expected integer ≥ 3"]),
+    (("choose_beta", "factors"), [["posX"]], ["`choose_beta.factors.0` is ['posX']", "a list with 2 or more values"]),
+    (("choose_beta", "factors"), [["posX", "hue"]], ["`choose_beta.factors.0.1` is 'hue'", "one of shape, scale"]),
+    (("choose_beta", "one_factor"), 1.5, ["`choose_beta.one_factor` is 1.5", "expected number > 0 and ≤ 1"]),
 ]
 
 
@@ -130,6 +134,7 @@ def test_an_almost_empty_config_is_the_papers_protocol(config):
     assert set(metric["factors"]) == {"posX", "posY", "scale", "orientation"}
     assert metric["classifier"]["learning_rate"] == 0.01
     assert metric == config["metrics"]["zdiff"]
+    assert checked["choose_beta"] == config["choose_beta"]
     assert (checked["device"], checked["seed"], checked["original_dataset"]) == ("auto", 0, None)
 
 
