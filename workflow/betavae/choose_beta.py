@@ -316,7 +316,7 @@ def draw_scores(axis: style.plt.Axes, choices: Sequence[Choice], factors: tuple[
     picked = best([choice.point.mean for choice in choices])
     for k, (choice, colour) in enumerate(zip(choices, beta_colours(len(choices)), strict=True)):
         few = 100 * np.array([choice.few(factors, points) for points in sizes])
-        shift = 1.0 + 0.1 * (k - (len(choices) - 1) / 2)  # so that error bars lie side by side
+        shift = 1.0 + 0.3 * ((k + 0.5) / len(choices) - 0.5)  # so that error bars lie side by side
         axis.errorbar(
             np.array(sizes) * shift, few.mean(1), yerr=few.std(1), color=colour, marker=style.MARKERS[k % 8],
             ms=3.5, capsize=1.5, elinewidth=0.7, label=f"β = {choice.beta:g}",
@@ -361,7 +361,9 @@ def draw(choices: Sequence[Choice], metric: dict[str, Any], png: Path, pdf: Path
     draw_scores(left, choices, fullest, metric["train_points"] + metric["test_points"])
     left.set_title(f"score\n{len(fullest)} factors labelled")
     won = np.array([agreement(choices, fullest, points) for points in sizes]).T
-    draw_heat(middle, won, [f"{choice.beta:g}" + "\nmetric" * (k in picked) for k, choice in enumerate(choices)], sizes)
+    draw_heat(
+        middle, won, ["metric ▸ " * (k in picked) + f"{choice.beta:g}" for k, choice in enumerate(choices)], sizes
+    )
     middle.set_ylabel("β")
     middle.set_title(f"picked, % of draws\n{len(fullest)} factors labelled")
     same = np.array([[agreement(choices, factors, points)[picked].sum() for points in sizes] for factors in sets])

@@ -96,7 +96,7 @@ def mosaic(images: np.ndarray) -> np.ndarray:
 def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by: list[str]) -> None:
     """One β: a line a latent, its KL at the left, the factor that it follows most at the right."""
     point, found = shown.choice.point, seen(shown.choice, one_factor)
-    axis.set_title(f"β = {point.beta:g}" + "".join(f"   ◂ {name}" for name in picked_by), fontsize=8)
+    axis.set_title(f"β = {point.beta:g}" + f"   ◂ {' and '.join(picked_by)} pick" * bool(picked_by), fontsize=8)
     if picked_by:
         axis.title.set(color=style.COLOURS[1], weight="bold")
     axis.imshow(mosaic(shown.images), cmap="gray", vmin=0, vmax=1)
@@ -129,7 +129,7 @@ def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by:
 def draw(blocks: Sequence[Block], one_factor: float, png: Path, pdf: Path, scale: str) -> None:
     """The sheet: a block a value of β, the picks of the metric and of the reader named."""
     choices = [shown.choice for shown in blocks]
-    picks = {"metric's pick": best([c.point.mean for c in choices]), "reader's pick": read_by_eye(choices, one_factor)}
+    picks = {"metric's": best([c.point.mean for c in choices]), "reader's": read_by_eye(choices, one_factor)}
     across = min(ACROSS, len(blocks))
     down = -(-len(blocks) // across)
     figure, axes = style.plt.subplots(down, across, figsize=(2.4 * across, 1.75 * down + 0.2), squeeze=False)
