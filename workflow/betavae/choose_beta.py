@@ -312,7 +312,7 @@ def beta_colours(count: int) -> list[Any]:
 
 def draw_scores(axis: style.plt.Axes, choices: Sequence[Choice], factors: tuple[str, ...], full: int) -> None:
     """Score against number of labelled points, a line per β; at the right end the metric itself, the best ringed."""
-    sizes = [points for chosen, points in choices[0].labels if chosen == factors]
+    sizes = sorted(points for chosen, points in choices[0].labels if chosen == factors)
     picked = best([choice.point.mean for choice in choices])
     for k, (choice, colour) in enumerate(zip(choices, beta_colours(len(choices)), strict=True)):
         few = 100 * np.array([choice.few(factors, points) for points in sizes])
@@ -354,7 +354,7 @@ def draw_heat(axis: style.plt.Axes, shares: np.ndarray, rows: list[str], columns
 def draw(choices: Sequence[Choice], metric: dict[str, Any], png: Path, pdf: Path, scale: str) -> None:
     """Score against number of points per β, what is picked with all factors, how often it is the metric's pick."""
     sets = list(dict.fromkeys(factors for factors, _ in choices[0].labels))
-    sizes = list(dict.fromkeys(points for _, points in choices[0].labels))
+    sizes = sorted({points for _, points in choices[0].labels})
     fullest = max(sets, key=len)
     picked = best([choice.point.mean for choice in choices])
     figure, (left, middle, right) = style.plt.subplots(1, 3, figsize=(7.2, 2.9), width_ratios=(1.25, 0.8, 0.95))
