@@ -87,10 +87,11 @@ def block(choice: Choice, model: Path, image: torch.Tensor) -> Block:
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:
-    """The images (lines, STEPS, 64, 64) side by side, white lines between them: (SHOWN · 66 − 2, STEPS · 66 − 2)."""
-    sheet = np.ones((SHOWN, SIDE + GAP, STEPS, SIDE + GAP))
+    """The images (lines, STEPS, 64, 64) side by side, white lines between them; blank where there is none."""
+    lines = len(images) or SHOWN
+    sheet = np.ones((lines, SIDE + GAP, STEPS, SIDE + GAP))
     sheet[: len(images), :SIDE, :, :SIDE] = images.transpose(0, 2, 1, 3)
-    return sheet.reshape(SHOWN * (SIDE + GAP), STEPS * (SIDE + GAP))[:-GAP, :-GAP]
+    return sheet.reshape(lines * (SIDE + GAP), STEPS * (SIDE + GAP))[:-GAP, :-GAP]
 
 
 def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by: list[str]) -> None:
