@@ -50,10 +50,12 @@ rule all:
     default_target: True
     input:
         rules.figure6.input,
+        rules.figures7.input,
+        rules.table2.output,
         rules.stability.output,
         rules.choose_beta.output,
         rules.choose_beta_by_eye.output,
-        expand("results/metric_{model}.json", model=plan.main_models()),
+        expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
         expand(
             "results/disentanglement_lib/metric_{model}.json",
             model=plan.trained_models(),

@@ -63,6 +63,8 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
         ("results/metric_beta0.json", ["beta0", "β > 0"]),
         ("results/metric_unknown.json", ["unknown", "pca", "beta<number>"]),
         ("results/sweep/metric_beta4.json", ["beta4", "metric_beta<β>_z<M>.json"]),
+        ("results/figures/figure7_raw_pixels.png", ["raw_pixels", "a model with a codes file"]),
+        ("results/tables/factors_beta4.0.md", ["beta4.0", "'beta4'"]),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, target, said):
@@ -185,6 +187,17 @@ def test_codes_follow_the_contract_and_those_of_the_sweep_are_gone(finished):
         assert file.attrs["scale"] == file.attrs["dataset"] == "tiny"
     assert not list((finished / "results/tiny/codes").glob("*_z*.h5"))
     assert (finished / "results/tiny/summaries/beta4_z3.h5").exists()
+
+
+def test_figure_7_and_its_factor_table_show_each_trained_model(finished):
+    for model in ("beta4", "beta1"):
+        assert (finished / f"results/figures/figure7_{model}.png").exists()
+        assert (finished / f"results/figures/figure7_{model}.pdf").exists()
+        with (finished / f"results/tables/factors_{model}.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 2 * 4  # replicas, latents
+        assert {row["shown"] for row in rows} == {"yes", ""}
+        assert all(0 <= float(row["share"]) <= 1 for row in rows)
 
 
 def test_a_log_opens_with_code_versions_and_settings(finished):

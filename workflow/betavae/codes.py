@@ -19,7 +19,6 @@ import numpy as np
 from betavae import job
 from betavae.errors import UserError
 from betavae.images import open_bits, unpack
-from betavae.shapes import PIXELS
 
 CHUNK = 1 << 22  # numbers compared at once: small enough for the cache, large enough for NumPy
 
@@ -65,6 +64,14 @@ class StoredCodes:
             self._loaded = (replica, self._mean[replica].astype(np.float32))
         return self._loaded[1]
 
+    def logvar(self, replica: int) -> np.ndarray | None:
+        """One replica's log-variances, (images, M) float32; none where the codes have no posterior."""
+        if "logvar" not in self._file:
+            return None
+        if self._file["logvar"].shape != self._mean.shape:
+            raise UserError(f"{self._file.filename}: /logvar and /mean differ in shape, expected {self._mean.shape}")
+        return self._file["logvar"][replica].astype(np.float32)
+
     def diverged(self, replica: int) -> bool:
         return not np.isfinite(self.codes(replica)).all()
 
@@ -78,10 +85,13 @@ class StoredCodes:
 
 
 class PixelCodes:
-    """Raw pixels as codes: 4096 latents, no training, no file."""
+    """Raw pixels as codes, no training, no file: those of the 4096 that any image lights; the rest never differ."""
 
     def __init__(self, bits: Path) -> None:
         self._bits = open_bits(bits)
+        ever = np.bitwise_or.reduce(self._bits, axis=0)
+        self._bytes = np.flatnonzero(ever)
+        self._lit = np.flatnonzero(unpack(ever[self._bytes]))  # among the pixels of these bytes
         self.replicas = 1
         self.groups = np.zeros(1, np.int64)
         self.attributes = {"origin": "raw pixels"}
@@ -91,10 +101,10 @@ class PixelCodes:
 
     def mean_difference(self, replica: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         points, pairs = first.shape
-        means = np.empty((points, PIXELS), np.float32)
-        for part in _parts(points, pairs * PIXELS):
-            differ = unpack(self._bits[first[part]] ^ self._bits[second[part]])
-            means[part] = differ.sum(1, dtype=np.uint16)
+        means = np.empty((points, len(self._lit)), np.float32)
+        for part in _parts(points, pairs * len(self._bytes) * 8):
+            differ = unpack((self._bits[first[part]] ^ self._bits[second[part]])[..., self._bytes])
+            means[part] = differ.sum(1, dtype=np.uint16)[:, self._lit]
         return means / pairs
 
 

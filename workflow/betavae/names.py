@@ -8,7 +8,10 @@ from decimal import Decimal
 # Models other than beta<number>, in Figure 6's order.
 NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", "vae_untrained")
 MAIN_BETAS = (1, 4)
-ALLOWED = f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}"
+ALLOWED = (
+    f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}, and the names "
+    "under `representations` in the config"
+)
 
 
 class NameRefused(ValueError):

@@ -65,7 +65,8 @@ def adagrad(
     streams = [stream(seed, "classifier") for seed in seeds]
     *_, count, latents = points.shape
     bound = latents**-0.5
-    weight = np.stack([rng.uniform(-bound, bound, (latents, classes)) for rng in streams]).astype(np.float32)
+    drawn = [rng.uniform(-bound, bound, (latents, classes)) for rng in streams]
+    weight = np.stack([own.T for own in drawn]).astype(np.float32)  # (S, classes, M): as the gradient comes
     bias = np.zeros((len(seeds), 1, classes), np.float32)
     sums = [np.full_like(weight, initial_accumulator), np.full_like(bias, initial_accumulator)]
     # Points of their own lie one classifier behind the other.
@@ -76,17 +77,17 @@ def adagrad(
         for first in range(0, max(1, count - batch + 1), batch):
             chosen = order[:, first : first + batch]
             x = points[chosen]  # (S, batch, M)
-            logits = x @ weight + bias
+            logits = x @ weight.transpose(0, 2, 1) + bias
             logits -= logits.max(-1, keepdims=True)
             error = np.exp(logits)
             error /= error.sum(-1, keepdims=True)
             error -= targets[chosen]
             error /= chosen.shape[1]
-            gradients = (error.transpose(0, 2, 1) @ x).transpose(0, 2, 1), error.sum(1, keepdims=True)
+            gradients = error.transpose(0, 2, 1) @ x, error.sum(1, keepdims=True)
             for parameter, total, gradient in zip((weight, bias), sums, gradients, strict=True):
                 total += gradient * gradient
                 parameter -= learning_rate * gradient / (np.sqrt(total) + 1e-10)
-            yield weight, bias
+            yield weight.transpose(0, 2, 1), bias
 
 
 def fit_converged(
