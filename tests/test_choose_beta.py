@@ -9,7 +9,8 @@ import torch
 from betavae import choose_beta, choose_beta_by_eye
 from betavae.choose_beta import Choice
 from betavae.errors import UserError
-from betavae.factors import FACTORS, FactorGrid
+from betavae.factor_shares import SHARES
+from betavae.factors import FactorGrid
 from betavae.figure6_right import Point
 from betavae.score import summarise
 
@@ -20,7 +21,7 @@ MIXED = [0.1, 0.1, 0.1, 0.3, 0.3]
 
 def follows(*factors):
     """The shares of latents that each follow one factor; None: one that mixes."""
-    return np.array([MIXED if name is None else np.eye(5)[FACTORS.index(name)] for name in factors])
+    return np.array([MIXED if name is None else np.eye(5)[SHARES.index(name)] for name in factors])
 
 
 def metric_file(scores):
@@ -200,7 +201,7 @@ def test_the_table_of_few_labels_says_what_is_picked_and_what_it_costs():
 def test_a_reader_sees_live_latents_and_names_those_of_one_factor():
     shares = follows("posX", None, "scale", "posY")
     assert choose_beta.clean_factors(np.array([0.5, 3.0, 2.0, 0.1]), shares, 0.667) == [None, "scale", "posX"]
-    barely = np.array([[0, 0, 0, 0.66, 0.3], [0, 0, 0, 0.67, 0.3]])
+    barely = np.array([[0.66, 0.3, 0, 0, 0], [0.67, 0.3, 0, 0, 0]])
     assert choose_beta.clean_factors(np.ones(2), barely, 0.667) == [None, "posX"]
 
 

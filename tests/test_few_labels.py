@@ -6,7 +6,6 @@ import pytest
 from betavae import few_labels
 from betavae.codes import StoredCodes, write_codes
 from betavae.errors import UserError
-from betavae.factors import FACTORS
 from betavae.zdiff import adagrad, confusion
 
 ALL = ["posX", "posY", "scale", "orientation"]
@@ -96,45 +95,6 @@ def test_classifiers_with_points_of_their_own_learn_as_if_each_were_alone():
         np.testing.assert_array_equal(counts[k], confusion(*alone, points[k], labels[k], 3)[0])
 
 
-# What the latents follow -----------------------------------------------------------------------------------
-
-
-def of(grid, *factors):
-    """The values of each factor as a latent."""
-    return grid.factor_values()[:, [FACTORS.index(factor) for factor in factors]].astype(np.float32)
-
-
-def test_a_latent_that_is_a_factor_follows_it_alone(grid):
-    shares = few_labels.factor_shares(of(grid, *FACTORS), grid)
-    np.testing.assert_allclose(shares, np.eye(5), atol=1e-6)
-
-
-def test_two_factors_in_one_latent_share_its_variance(grid):
-    values = of(grid, "posX", "posY")
-    values /= values.std(0)
-    shares = few_labels.factor_shares((values[:, :1] + 2 * values[:, 1:]), grid)[0]
-    np.testing.assert_allclose(shares, [0, 0, 0, 0.2, 0.8], atol=1e-5)
-
-
-def test_a_turn_of_one_shape_only_counts_as_orientation(grid):
-    shape, _, orientation, *_ = grid.classes().T
-    turn = np.cos(2 * np.pi * orientation / grid.size("orientation"))
-    turn -= turn.mean()
-    np.testing.assert_allclose(
-        few_labels.factor_shares((turn * (shape == 2))[:, None].astype(np.float32), grid)[0], np.eye(5)[2], atol=1e-6
-    )
-
-
-def test_an_interaction_of_factors_belongs_to_none_of_them(grid):
-    x, y = of(grid, "posX", "posY").T
-    product = ((x - x.mean()) * (y - y.mean()))[:, None]
-    np.testing.assert_allclose(few_labels.factor_shares(product, grid), 0, atol=1e-6)
-
-
-def test_a_latent_that_never_changes_follows_nothing(grid):
-    np.testing.assert_array_equal(few_labels.factor_shares(np.full((grid.images, 1), 0.3, np.float32), grid), 0)
-
-
 # The file --------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +105,8 @@ def test_a_diverged_replica_is_named_and_null(store, grid, settings, clean):
     assert found["diverged"] == [1]
     assert [entry["accuracy"][1] for entry in found["labels"]] == [None] * 4
     assert found["shares"][1] is None
+    # posX, posY and scale, in the order of factor_shares.SHARES
+    np.testing.assert_allclose(found["shares"][0], np.eye(3, 5), atol=1e-6)
     assert np.isfinite([entry["accuracy"][0] for entry in found["labels"]]).all()
     assert [(tuple(entry["factors"]), entry["points"]) for entry in found["labels"]] == [
         (("posX", "posY"), 15), (("posX", "posY"), 150), (tuple(ALL), 15), (tuple(ALL), 150),

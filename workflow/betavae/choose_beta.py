@@ -18,8 +18,8 @@ import numpy as np
 
 from betavae import style
 from betavae.errors import UserError
-from betavae.factors import FACTORS
-from betavae.figure6_right import LIVE, Point, read_point
+from betavae.factor_shares import LIVE_KL, SHARES
+from betavae.figure6_right import Point, read_point
 from betavae.score import summarise
 from betavae.stream import stream
 from betavae.tables import write_table
@@ -119,11 +119,11 @@ def clean_factors(kl: np.ndarray, shares: np.ndarray, one_factor: float) -> list
     """What a reader sees of each latent of one replica that changes the image at all, in the order of their KL.
 
     kl (M,) nats, shares (M, factors) of the latent's variance. The name of a factor where it alone explains
-    `one_factor` or more of the latent's variance, None where the latent mixes factors. Latents below LIVE nats change
+    `one_factor` or more of it, None where the latent mixes factors. Latents below LIVE_KL nats change
     nothing.
     """
-    live = [m for m in np.argsort(-kl, kind="stable") if kl[m] > LIVE]
-    return [FACTORS[shares[m].argmax()] if shares[m].max() >= one_factor else None for m in live]
+    live = [m for m in np.argsort(-kl, kind="stable") if kl[m] > LIVE_KL]
+    return [SHARES[shares[m].argmax()] if shares[m].max() >= one_factor else None for m in live]
 
 
 def seen(choice: Choice, one_factor: float) -> dict[str, float]:
@@ -459,8 +459,12 @@ def main(
     curves = read_choices(chosen["points"], scores, summaries, labels, metric["keep"])
     draws = next(iter(curves[chosen["latents"]][0].labels.values())).shape[1]
     summaries_of = [summary_row(choices, chosen) for choices in curves.values()]
-    write_table(csv, md, summaries_of, CAPTION.format(**chosen, **metric, resamples=RESAMPLES, live=LIVE, draws=draws))
-    write_table(eye_csv, eye_md, eye_rows(curves, alone), EYE_CAPTION.format(scale=scale, live=LIVE, one_factor=alone))
+    write_table(
+        csv, md, summaries_of, CAPTION.format(**chosen, **metric, resamples=RESAMPLES, live=LIVE_KL, draws=draws)
+    )
+    write_table(
+        eye_csv, eye_md, eye_rows(curves, alone), EYE_CAPTION.format(scale=scale, live=LIVE_KL, one_factor=alone)
+    )
     write_table(
         labels_csv, labels_md, label_rows(curves, metric["pairs"]), LABELS_CAPTION.format(scale=scale, draws=draws)
     )

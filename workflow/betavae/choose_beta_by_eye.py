@@ -18,6 +18,7 @@ import torch
 from betavae import style
 from betavae.choose_beta import Choice, best, clean_factors, read_by_eye, read_choices, seen
 from betavae.device import prepare_cpu, unpack_floats
+from betavae.factor_shares import SHARES
 from betavae.factors import FACTORS, FactorGrid
 from betavae.images import open_bits, open_grid
 from betavae.models import load_model
@@ -112,9 +113,9 @@ def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by:
     axis.set_yticks(SIDE / 2 + (SIDE + GAP) * np.arange(len(shown.latents)), [f"{kl[m]:.1f}" for m in shown.latents])
     for height, latent in zip(axis.get_yticks(), shown.latents, strict=True):
         (name,) = clean_factors(kl[[latent]], shares[[latent]], one_factor) or ("unused",)
-        most = FACTORS[shares[latent].argmax()].replace("orientation", "rotation")
+        most = SHARES[shares[latent].argmax()]
         told = name if name == "unused" else f"{most} {100 * shares[latent].max():.0f} %"
-        clean = name in FACTORS
+        clean = name in SHARES
         axis.text(
             STEPS * (SIDE + GAP) + 4, height, told, va="center", fontsize=6,
             color=style.COLOURS[0] if clean else style.GREY, weight="bold" if clean else None,

@@ -15,7 +15,8 @@ import numpy as np
 
 from betavae import job
 from betavae.codes import Representation, StoredCodes
-from betavae.factors import FACTORS, FactorGrid
+from betavae.factor_shares import SHARES, responses, shares
+from betavae.factors import FactorGrid
 from betavae.images import open_grid
 from betavae.zdiff import adagrad, confusion, z_diff
 
@@ -53,57 +54,34 @@ def accuracies(
     return np.array(found)
 
 
-def factor_shares(codes: np.ndarray, grid: FactorGrid) -> np.ndarray:
-    """The share of each latent's variance over all images that each factor alone explains: (M, 5), FACTORS' order.
-
-    codes (images, M). A share is the variance of the latent's mean at each value of the factor, over its whole variance
-    (0 for a latent that never changes). What a turn looks like depends on what is turned, so orientation's share takes
-    in its interaction with shape. Factors are independent on the grid: the shares of a latent add up to 1 at most.
-    """
-    values = codes.reshape(*grid.sizes, -1)
-    positions = values.mean((0, 1, 2), dtype=np.float64)  # (posX, posY, M)
-    objects = values.mean((3, 4), dtype=np.float64)  # (shape, scale, orientation, M)
-    turned = objects.mean(1)  # (shape, orientation, M)
-    shape = turned.mean(1).var(0)
-    explained = {
-        "shape": shape,
-        "scale": objects.mean((0, 2)).var(0),
-        "orientation": turned.var((0, 1)) - shape,
-        "posX": positions.mean(1).var(0),
-        "posY": positions.mean(0).var(0),
-    }
-    total = codes.var(0, dtype=np.float64)
-    parts = np.stack([explained[factor] for factor in FACTORS], axis=1)
-    return np.clip(parts / np.where(total > 0, total, np.inf)[:, None], 0.0, 1.0)
-
-
 def few_labels(representation: StoredCodes, grid: FactorGrid, settings: dict[str, Any], label: str) -> dict[str, Any]:
     """What the file says, provenance aside; a diverged replica's accuracies and shares are null."""
     labels = [
         {"factors": factors, "points": n, "accuracy": []} for factors in settings["factors"] for n in settings["points"]
     ]
-    shares, diverged = [], []
+    explained, diverged = [], []
     with job.progress(representation.replicas, f"{label}: few labels", "replica") as bar:
         for replica in range(representation.replicas):
             if representation.diverged(replica):
                 diverged.append(replica)
                 found = [None] * len(labels)
-                shares.append(None)
+                explained.append(None)
             else:
                 of_sets = [
                     accuracies(representation, replica, grid, chosen, settings) for chosen in settings["factors"]
                 ]
                 found = np.concatenate(of_sets).tolist()
-                shares.append(factor_shares(representation.codes(replica), grid))
+                of_factors = shares(responses(representation.codes(replica), grid))
+                explained.append(np.stack([of_factors[name] for name in SHARES], axis=1))
             for entry, own in zip(labels, found, strict=True):
                 entry["accuracy"].append(own)
             bar.update()
-    return {"labels": labels, "shares": shares, "diverged": diverged}
+    return {"labels": labels, "shares": explained, "diverged": diverged}
 
 
 def main(*, codes: Path, dataset: Path, output: Path, settings: str) -> None:
     """Write the file: for each set of labelled factors and number of points, accuracy (replicas, draws); shares
-    (replicas, M, 5) of each latent's variance that each factor explains.
+    (replicas, M, 5) of each latent's variance that each factor explains (SHARES' order).
 
     settings: JSON; model, scale, factors (the sets of factors that are labelled), points (numbers of labelled z_diff
     points), seeds (of the draws), classifier (its steps, batch, learning_rate and initial_accumulator), and the
