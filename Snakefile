@@ -45,6 +45,7 @@ include: "workflow/rules/metric.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/continuity.smk"
 include: "workflow/rules/pictures.smk"
+include: "workflow/rules/choose.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -54,6 +55,9 @@ rule all:
         rules.figure6.input,
         rules.figures7.input,
         rules.table2.output,
+        rules.stability.output,
+        rules.choose_beta.output,
+        rules.choose_beta_by_eye.output,
         expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
         rules.metrics.output,
         rules.continuity.input,

@@ -32,7 +32,7 @@ def test_checking_leaves_the_config_as_it_was(config):
 # Each: where, the value put there, and what the message must name: the key, what it got, what is allowed.
 REFUSED = [
     ((*PRESET, "widht"), 64, ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity"]),
-    (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, device"]),
+    (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, choose_beta"]),
     ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, continuity"]),
     ((*SWEEP, "beta"), [1], ["`beta`", "`scales.laptop.sweep`", "did you mean `betas`?", "latents, replicas"]),
     (("metrics", "mig"), {}, ["unknown key `mig` in `metrics`", "allowed: disentanglement_lib, zdiff"]),
@@ -91,6 +91,10 @@ REFUSED = [
     (("measures", "factors"), ["posX"], ["`measures.factors` is ['posX']", "a list with 2 or more values"]),
     (("measures", "explicitness", "penalty"), 0, ["`measures.explicitness.penalty` is 0", "expected number > 0"]),
     (("calibration", "pairs"), [], ["`calibration.pairs` is []", "a list", "1"]),
+    (("choose_beta", "points"), [2], ["`choose_beta.points.0` is 2", "expected integer ≥ 3"]),
+    (("choose_beta", "factors"), [["posX"]], ["`choose_beta.factors.0` is ['posX']", "a list with 2 or more values"]),
+    (("choose_beta", "factors"), [["posX", "hue"]], ["`choose_beta.factors.0.1` is 'hue'", "one of shape, scale"]),
+    (("choose_beta", "one_factor"), 1.5, ["`choose_beta.one_factor` is 1.5", "expected number > 0 and ≤ 1"]),
 ]
 
 
@@ -138,6 +142,7 @@ def test_an_almost_empty_config_is_the_papers_protocol(config):
     assert set(metric["factors"]) == {"posX", "posY", "scale", "orientation"}
     assert metric["classifier"]["learning_rate"] == 0.01
     assert metric == config["metrics"]["zdiff"]
+    assert checked["choose_beta"] == config["choose_beta"]
     assert (checked["device"], checked["seed"], checked["original_dataset"]) == ("auto", 0, None)
 
 

@@ -190,6 +190,26 @@ def test_a_table_reads_its_numbers_from_the_metric_files(finished):
         assert float(row["normalised β"]) == pytest.approx(float(row["β"]) * int(row["M"]) / 4096)
 
 
+def test_stability_and_the_choice_of_β_cover_their_models(finished):
+    def read(name):
+        with (finished / f"results/tables/{name}.csv").open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    assert {"VAE untrained", "VAE", "β-VAE"} <= {row["system"] for row in read("stability")}
+    chosen = read("choose_beta")
+    assert [row["M"] for row in chosen] == ["3", "4"]
+    scores = {row["M"]: [] for row in chosen}
+    for row in read("figure6_right"):
+        scores[row["M"]].append(float(row["score (%)"]))
+    for row in chosen:
+        assert float(row["score (%)"]) == pytest.approx(max(scores[row["M"]]))
+    assert chosen[0]["standard error"] == "one replica"
+    assert len(read("choose_beta_few_labels")) == 2 * 6 * 2
+    assert len(read("choose_beta_by_eye")) == 4
+    assert (finished / "results/figures/choose_beta.pdf").exists()
+    assert (finished / "results/figures/choose_beta_by_eye.pdf").exists()
+
+
 def test_a_metric_file_keeps_the_contract(finished):
     score = json.loads((finished / "results/metric_beta4.json").read_text())
     assert score["model"] == "beta4"

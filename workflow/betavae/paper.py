@@ -38,6 +38,12 @@ FIGURE6_LEFT: dict[str, tuple[str, Published]] = {
 
 PCA_EXPLAINED_VARIANCE = Published(0.608, None, "B", None)
 
+# What the paper says of training a system: the claim and its grade.
+STABILITY: dict[str, tuple[str, str]] = {
+    "beta4": ("stable to train", "A"),
+    "infogan": ("training unstable", "A"),
+}
+
 # What Figure 7 shows, grade A.
 FIGURE7: dict[str, str] = {
     "beta4": "two position latents along the axes, one scale, two rotation latents (cosine- and sine-like, of period "

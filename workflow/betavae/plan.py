@@ -121,6 +121,10 @@ class Plan:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
 
+    def few_labels(self, model: str) -> str:
+        """What few labels say of a model of the sweep, and what its latents follow."""
+        return f"results/{self.scale}/few_labels/{model}.json"
+
     def known(self, model: str, target: str) -> str:
         """A model's name, given back; one that makes no sense ends the run, naming the target."""
         try:
@@ -250,6 +254,10 @@ class Plan:
         """The main models that can draw: trained, and with a decoder."""
         return [model for model in self.main_models() if re.fullmatch(TRAINED, model) and model != "vae_untrained"]
 
+    def stability_models(self) -> list[str]:
+        """The main models that are networks, each with a history and as many seeds as the scale gives."""
+        return [model for model in self.main_models() if re.fullmatch(TRAINED, model)]
+
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
         if beta in MAIN_BETAS and latents == self.preset(scale or self.scale)["latents"]:
@@ -276,6 +284,15 @@ class Plan:
         if point == ("stride", 1) and preset["continuity"]["steps"] == preset["steps"]:
             return beta_name(4)
         return subset_name(*point)
+
+    def shown_latents(self) -> int:
+        """The latent size of the sweep that stands for all: the main models' where the sweep has it."""
+        sizes = self.preset(self.scale)["sweep"]["latents"]
+        return latents if (latents := self.preset(self.scale)["latents"]) in sizes else max(sizes)
+
+    def shown_models(self) -> list[str]:
+        """The models of the sweep with that latent size."""
+        return [self.sweep_model(*point) for point in self.sweep_points() if point[1] == self.shown_latents()]
 
     # Settings ------------------------------------------------------------------------------------
 
@@ -438,6 +455,33 @@ class Plan:
     def systems_code(self, step: str) -> str:
         """The digest of a step's code and of all systems' that it draws from."""
         return code_digest(step, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()}))
+
+    def few_labels_settings(self, wildcards: Any) -> str:
+        """The settings of a model's scores by few labels."""
+        chosen, metric = self.config["choose_beta"], self.config["metrics"]["zdiff"]
+        return json.dumps(
+            {
+                "model": wildcards.model,
+                "scale": wildcards.scale,
+                **{key: chosen[key] for key in ("factors", "points", "classifier")},
+                "seeds": self.seeds(chosen["draws"]),
+                **{key: metric[key] for key in ("pairs", "train_points", "test_points")},
+            }
+        )
+
+    def choose_beta_settings(self, shown_only: bool = False) -> str:
+        """The settings of the choice of β over the whole sweep, or over the latent size that is shown."""
+        metric, models = self.config["metrics"]["zdiff"], self.shown_models() if shown_only else self.sweep_models()
+        points = [[*point, self.sweep_model(*point)] for point in self.sweep_points()]
+        return json.dumps(
+            {
+                "scale": self.scale,
+                "points": [point for point in points if point[2] in models],
+                "latents": self.shown_latents(),
+                **{key: self.config["choose_beta"][key] for key in ("agreement", "one_factor")},
+                "metric": {key: metric[key] for key in ("pairs", "train_points", "test_points", "keep")},
+            }
+        )
 
     # Resources -----------------------------------------------------------------------------------
 

@@ -58,19 +58,23 @@ def adagrad(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Linear softmax classifiers by mini-batch Adagrad: one for each seed, all together, after each step.
 
-    points (n, M) float32, labels (n,). A seed sets the initial weights and the order of the points only.
+    points (n, M) float32, labels (n,), or (S, n, M) and (S, n) where each has points of its own. A seed sets the
+    initial weights and the order of the points only.
     Yields weights (S, M, classes) and biases (S, 1, classes), which the next step changes in place.
     """
     streams = [stream(seed, "classifier") for seed in seeds]
-    bound = points.shape[1] ** -0.5
-    drawn = [rng.uniform(-bound, bound, (points.shape[1], classes)) for rng in streams]
+    *_, count, latents = points.shape
+    bound = latents**-0.5
+    drawn = [rng.uniform(-bound, bound, (latents, classes)) for rng in streams]
     weight = np.stack([own.T for own in drawn]).astype(np.float32)  # (S, classes, M): as the gradient comes
     bias = np.zeros((len(seeds), 1, classes), np.float32)
     sums = [np.full_like(weight, initial_accumulator), np.full_like(bias, initial_accumulator)]
-    targets = np.eye(classes, dtype=np.float32)[labels]
+    # Points of their own lie one classifier behind the other.
+    offsets = np.arange(len(seeds))[:, None] * (count if points.ndim == 3 else 0)
+    points, targets = points.reshape(-1, latents), np.eye(classes, dtype=np.float32)[labels.reshape(-1)]
     while True:  # an epoch: every point once, in an order of the seed's own
-        order = np.stack([rng.permutation(len(points)) for rng in streams])
-        for first in range(0, max(1, len(points) - batch + 1), batch):
+        order = np.stack([rng.permutation(count) for rng in streams]) + offsets
+        for first in range(0, max(1, count - batch + 1), batch):
             chosen = order[:, first : first + batch]
             x = points[chosen]  # (S, batch, M)
             logits = x @ weight.transpose(0, 2, 1) + bias
@@ -109,11 +113,14 @@ def fit_converged(
 
 
 def confusion(weight: np.ndarray, bias: np.ndarray, points: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (S, classes, classes) of true (rows) against predicted (columns) labels of test points (n, M)."""
+    """Counts (S, classes, classes) of true (rows) against predicted (columns) labels of test points (n, M).
+
+    Where each classifier has points of its own, points are (S, n, M) and labels (S, n).
+    """
     predicted = (points @ weight + bias).argmax(-1)  # (S, n)
     counts = np.zeros((len(weight), classes, classes), np.int64)
-    for own, row in zip(counts, predicted, strict=True):
-        np.add.at(own, (labels, row), 1)
+    for own, true, row in zip(counts, np.broadcast_to(labels, predicted.shape), predicted, strict=True):
+        np.add.at(own, (true, row), 1)
     return counts
 
 
