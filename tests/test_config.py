@@ -29,6 +29,14 @@ def test_checking_leaves_the_config_as_it_was(config):
     assert "width" not in config["scales"]["laptop"]
 
 
+def test_defaults_come_in_the_schemas_order_every_time(config):
+    # The settings stand in the jobs' params as JSON: another order would run the jobs again.
+    config["scales"]["laptop"] = {"steps": 5, "grid": "full"}
+    schema = load_schema()["$defs"]["preset"]["properties"]
+    expected = ["steps", "grid", *(key for key in schema if key not in ("steps", "grid") and "default" in schema[key])]
+    assert list(check(config)["scales"]["laptop"]) == expected
+
+
 # Each: where, the value put there, and what the message must name: the key, what it got, what is allowed.
 REFUSED = [
     ((*PRESET, "widht"), 64, ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity"]),

@@ -36,7 +36,7 @@ def subschemas(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Iter
             branch = "then" if Draft202012Validator(schema["if"]).is_valid(value) else "else"
             properties |= schema[branch]["properties"]
         others = schema.get("additionalProperties")
-        for key in value.keys() | properties.keys():
+        for key in dict.fromkeys([*value, *properties]):  # in order: the order of keys stands in the jobs' params
             found = properties.get(key, others)
             if isinstance(found, dict):
                 yield key, resolve(found, root)
