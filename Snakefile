@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
-from betavae.names import sweep_name
+from betavae.names import BLIND_SPOT, sweep_name
 from betavae.plan import BETA, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
@@ -51,7 +51,10 @@ rule all:
     input:
         rules.figure6.input,
         rules.continuity.input,
-        expand("results/metric_{model}.json", model=plan.main_models()),
+        rules.figures7.input,
+        rules.table2.output,
+        expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
+        rules.metrics.output,
         expand(
             "results/disentanglement_lib/metric_{model}.json",
             model=plan.trained_models(),

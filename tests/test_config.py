@@ -85,6 +85,11 @@ REFUSED = [
     (("scales", "figures"), {}, ["`figures`", "results/figures is used for something else"]),
     (("original_dataset",), "/no/such/file.npz", ["`original_dataset` is '/no/such/file.npz'", "(.npz, .hdf5 or .h5)"]),
     (("original_dataset",), 7, ["`original_dataset` is 7", "expected string or null"]),
+    (("measures", "dead"), 2, ["`measures.dead` is 2", "expected number ≥ 0 and ≤ 1"]),
+    (("measures", "mig", "bin"), 2, ["unknown key `bin`", "`measures.mig`", "did you mean `bins`?"]),
+    (("measures", "dci", "trees"), 0, ["`measures.dci.trees` is 0", "expected integer ≥ 1"]),
+    (("measures", "factors"), ["posX"], ["`measures.factors` is ['posX']", "a list with 2 or more values"]),
+    (("measures", "explicitness", "penalty"), 0, ["`measures.explicitness.penalty` is 0", "expected number > 0"]),
     (("calibration", "pairs"), [], ["`calibration.pairs` is []", "a list", "1"]),
 ]
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from betavae.images import lit_chunks
-from betavae.stacked import StackedLinear, initialise
+from betavae.stacked import LitLinear, StackedLinear, initialise
 from betavae.vae import VAE, kl_per_latent, objective, reconstruction_loss
 
 PIXELS, WIDTH, LATENTS = 4096, 24, 5
@@ -149,3 +149,42 @@ def test_a_replicas_initial_weights_hang_on_its_own_seed_only():
         assert torch.equal(ours[1], theirs[0])
         assert torch.equal(ours[0], ours[2])
     assert not torch.equal(together.encoder[0].weight[0], together.encoder[0].weight[1])
+
+
+# What is computed another way for speed ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 30.0, 200.0])
+def test_the_cross_entropy_and_its_gradient_are_torchs(pixels, size):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.from_numpy(pixels[:24]).reshape(2, 12, 4096)
+    logits = (size * torch.randn(2, 12, 4096, generator=generator)).requires_grad_()
+    weight = torch.rand(2, 12, generator=generator)
+    ours = reconstruction_loss(logits, images)
+    (own,) = torch.autograd.grad((ours * weight).sum(), logits)
+    theirs = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits.double(), images.double(), reduction="none"
+    ).sum(-1)
+    (expected,) = torch.autograd.grad((theirs * weight).sum(), logits)
+    torch.testing.assert_close(ours.double(), theirs, rtol=2e-6, atol=1e-3)
+    torch.testing.assert_close(own, expected.float(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_layer_that_sums_lit_rows_is_the_dense_layer(pixels, replicas):
+    generator = torch.Generator().manual_seed(0)
+    lit, dense = LitLinear(replicas, 4096, 16), StackedLinear(replicas, 4096, 16)
+    with torch.no_grad():
+        for own, other in zip(lit.parameters(), dense.parameters(), strict=True):
+            own.copy_(torch.randn(own.shape, generator=generator))
+            other.copy_(own)
+    images = torch.from_numpy(pixels[: 5 * replicas]).reshape(replicas, 5, 4096).clone()
+    images[0, 1] = 0.0  # an empty image, and one that is all lit
+    images[-1, 2] = 1.0
+    weight = torch.randn(replicas, 5, 16, generator=generator)
+    ours, theirs = lit(images), dense(images)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-4)
+    (ours * weight).sum().backward()
+    (theirs * weight).sum().backward()
+    torch.testing.assert_close(lit.weight.grad, dense.weight.grad, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(lit.bias.grad, dense.bias.grad, rtol=1e-5, atol=1e-5)

@@ -64,6 +64,8 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
         ("results/metric_unknown.json", ["unknown", "pca", "beta<number>"]),
         ("results/sweep/metric_beta4.json", ["beta4", "metric_beta<β>_z<M>.json"]),
         ("results/continuity/metric_stride0.json", ["stride0", "stride<1…31>"]),
+        ("results/figures/figure7_raw_pixels.png", ["raw_pixels", "a model with a codes file"]),
+        ("results/tables/factors_beta4.0.md", ["beta4.0", "'beta4'"]),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, target, said):
@@ -142,6 +144,33 @@ def test_a_whole_run_fills_every_row_of_figure_6_that_there_is_code_for(finished
     assert len(rows["β-VAE"]["each seed (%)"].split()) == 2
 
 
+def test_the_table_of_all_metrics_has_a_row_for_each_model(finished):
+    with (finished / "results/tables/metrics.csv").open(encoding="utf-8") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 8
+    for name, row in rows.items():
+        score = row["β-VAE score"].split(" ")[0]
+        assert 15 <= float(score) <= 100
+        if name != "Raw pixels":
+            assert all(
+                0 <= float(row[column].split(" ")[0]) <= 100 for column in ("FactorVAE", "MIG", "SAP", "modularity")
+            )
+            assert row["diverged"] == "0"
+    assert rows["Raw pixels"]["MIG"] == "–"
+    assert rows["Ground truth"]["MIG"] == "100.0"  # no factor of this grid has more values than there are bins
+    measured = json.loads((finished / "results/tiny/measures/beta4.json").read_text())
+    mean, std = (100 * measured["measures"]["mig"]["score"][key] for key in ("mean", "std"))
+    assert rows["β-VAE"]["MIG"] == f"{mean:.1f} ± {std:.1f}"
+    assert measured["settings"]["dci"]["trees"] == 10
+    assert (finished / "results/figures/metrics.pdf").exists()
+
+
+def test_raw_pixels_cannot_be_measured_and_the_last_line_says_why(tmp_path):
+    run = snakemake(tmp_path, "--cores", "1", "--dry-run", "results/laptop/measures/raw_pixels.json")
+    assert run.returncode != 0
+    assert "raw_pixels: has no codes file" in last_line(run)
+
+
 def test_a_table_reads_its_numbers_from_the_metric_files(finished):
     with (finished / "results/tables/figure6_right.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -179,6 +208,17 @@ def test_codes_follow_the_contract_and_those_of_the_sweep_are_gone(finished):
     assert (finished / "results/tiny/summaries/beta4_z3.h5").exists()
 
 
+def test_figure_7_and_its_factor_table_show_each_trained_model(finished):
+    for model in ("beta4", "beta1"):
+        assert (finished / f"results/figures/figure7_{model}.png").exists()
+        assert (finished / f"results/figures/figure7_{model}.pdf").exists()
+        with (finished / f"results/tables/factors_{model}.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 2 * 4  # replicas, latents
+        assert {row["shown"] for row in rows} == {"yes", ""}
+        assert all(0 <= float(row["share"]) <= 1 for row in rows)
+
+
 def test_a_log_opens_with_code_versions_and_settings(finished):
     log = (finished / "results/tiny/logs/train_beta4.log").read_text()
     assert re.search(r"betavae train, code [0-9a-f]{12}, .*'torch'", log)
@@ -212,7 +252,10 @@ def test_more_classifier_steps_rescore_and_train_nothing(finished, tmp_path):
     assert jobs["encode_sweep"] == 2
     assert jobs["encode_subset"] == jobs["noise"] == 4
     assert "encode" not in jobs
-    assert jobs["score"] == 7 + 2 + 4
+    # Figure 6's rows and the ground truth without rotation; the sweep; Figure 8
+    assert jobs["score"] == 8 + 2 + 4
+    assert jobs["metrics"] == 1
+    assert "measures" not in jobs
     assert jobs["figure6_left"] == jobs["figure6_right"] == 1
 
 

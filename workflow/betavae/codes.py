@@ -64,6 +64,14 @@ class StoredCodes:
             self._loaded = (replica, self._mean[replica].astype(np.float32))
         return self._loaded[1]
 
+    def logvar(self, replica: int) -> np.ndarray | None:
+        """One replica's log-variances, (images, M) float32; none where the codes have no posterior."""
+        if "logvar" not in self._file:
+            return None
+        if self._file["logvar"].shape != self._mean.shape:
+            raise UserError(f"{self._file.filename}: /logvar and /mean differ in shape, expected {self._mean.shape}")
+        return self._file["logvar"][replica].astype(np.float32)
+
     def diverged(self, replica: int) -> bool:
         return not np.isfinite(self.codes(replica)).all()
 

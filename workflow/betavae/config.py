@@ -6,6 +6,7 @@ import contextlib
 import copy
 import difflib
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from betavae.errors import UserError
+from betavae.names import NAMED_MODELS
+from betavae.paper import FIGURE6_LEFT
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Folders of results/ that no scale may be called.
@@ -157,4 +160,20 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
             f"config: `original_dataset` is {original!r} and no such file exists; expected the path of the original "
             "dSprites file (.npz, .hdf5 or .h5), or null for our synthesis"
         )
+    for name, path in config["representations"].items():
+        if name in (*NAMED_MODELS, *FIGURE6_LEFT) or re.match("beta[0-9]", name):
+            raise UserError(
+                f"config: a name under `representations` is {name!r}, expected one that no model of this workflow has: "
+                f"not beta<number>, {', '.join(dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS)))}"
+            )
+        if set(path) & set("{}\n\r"):
+            raise UserError(
+                f"config: `representations.{name}` is {path!r}, expected a path without braces and line breaks, which "
+                "Snakemake takes for its own: rename the file, or link to it"
+            )
+        if not Path(path).is_file():
+            raise UserError(
+                f"config: `representations.{name}` is {path!r} and no such file exists, seen from {Path.cwd()}; "
+                "expected the path of a codes file (docs/representations.md)"
+            )
     return config

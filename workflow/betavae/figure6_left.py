@@ -10,9 +10,7 @@ import numpy as np
 
 from betavae import style
 from betavae.paper import FIGURE6_LEFT
-from betavae.tables import write_table
-
-NOT_YET_RUN = "not yet run"
+from betavae.tables import NOT_YET_RUN, write_table
 
 
 def percent(mean: float | None, std: float | None) -> str:
@@ -32,11 +30,13 @@ def seed_means(score: dict[str, Any]) -> list[float]:
 
 
 def table_rows(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each system of the paper, in its order."""
+    """One row for each system of the paper, in its order, and below them one for each of the user's own."""
     rows = []
-    for model, (label, published) in FIGURE6_LEFT.items():
-        row: dict[str, Any] = {"model": label, "ours (%)": NOT_YET_RUN, "paper (%)": "", "grade": published.grade}
-        row["paper (%)"] = percent(published.mean, published.std)
+    for model in dict.fromkeys((*FIGURE6_LEFT, *scores)):
+        label, published = FIGURE6_LEFT.get(model, (model, None))
+        row: dict[str, Any] = {"model": label, "ours (%)": NOT_YET_RUN, "paper (%)": "", "grade": ""}
+        if published:
+            row |= {"paper (%)": percent(published.mean, published.std), "grade": published.grade}
         row |= {"all seeds, mean (%)": "", "seeds": "", "each seed (%)": "", "diverged": ""}
         if score := scores.get(model):
             means = seed_means(score)

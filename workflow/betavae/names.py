@@ -10,7 +10,12 @@ NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", "vae_untrained")
 MAIN_BETAS = (1, 4)
 # Figure 8's training sets: the kind of thinning, and the least and the largest number that it takes (see `subset`).
 SUBSETS = {"stride": (1, 31), "random": (2, 10000), "continuous": (1, 99)}
-ALLOWED = f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}"
+ALLOWED = (
+    f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}, and the names "
+    "under `representations` in the config"
+)
+# The true factors but for rotation: what the paper's metric does not see.
+BLIND_SPOT = "no_rotation"
 
 
 class NameRefused(ValueError):

@@ -37,3 +37,40 @@ FIGURE6_LEFT: dict[str, tuple[str, Published]] = {
 }
 
 PCA_EXPLAINED_VARIANCE = Published(0.608, None, "B", None)
+
+# What Figure 7 shows, grade A.
+FIGURE7: dict[str, str] = {
+    "beta4": "two position latents along the axes, one scale, two rotation latents (cosine- and sine-like, of period "
+    "2π for the heart, π for the ellipse, π/2 for the square), the rest with a KL near 0",
+    "beta1": "nearly every latent mixes factors",
+    "dcign": "clean, but it needed the factors' labels",
+    "infogan": "position partly; neither rotation nor scale nor shape; training is unstable",
+}
+
+
+@dataclass(frozen=True)
+class PublishedReadout:
+    """A row of Table 2: accuracies in [0, 1] of a linear classifier that reads each factor's value."""
+
+    shape: float
+    scale: float
+    orientation: float
+    posX: float
+    posY: float
+    grade: str = "B"
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+# Table 2, in the paper's order: id (3 values), scale (6), rotation (40), posX (32), posY (32).
+TABLE2: dict[str, PublishedReadout] = {
+    "pca": PublishedReadout(0.4338, 0.3608, 0.0596, 0.6066, 0.6015),
+    "ica": PublishedReadout(0.596, 0.344, 0.0761, 0.2596, 0.2512),
+    "dcign": PublishedReadout(0.4482, 0.4592, 0.1589, 0.4764, 0.4588),
+    "infogan": PublishedReadout(0.4447, 0.4091, 0.0639, 0.2751, 0.2373),
+    "vae_untrained": PublishedReadout(0.3944, 0.2533, 0.0609, 0.1669, 0.1439),
+    "beta1": PublishedReadout(0.4155, 0.2407, 0.08, 0.165, 0.1872),
+    "beta4": PublishedReadout(0.5008, 0.4303, 0.2036, 0.5225, 0.495),
+}

@@ -11,12 +11,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from betavae import config as config_module
 from betavae.digest import PACKAGE, code_digest
 from betavae.errors import UserError
 from betavae.names import (
+    BLIND_SPOT,
     MAIN_BETAS,
     NAMED_MODELS,
     SUBSETS,
@@ -87,21 +90,45 @@ class Plan:
             return {"bits": self.bits(wildcards)}
         return {"codes": f"results/{wildcards.scale}/codes/{wildcards.model}.h5"}
 
+    def own_file(self, wildcards: Any) -> str:
+        """The user's own codes file of a name under `representations`."""
+        return str(Path(self.config["representations"][wildcards.model]))
+
+    def readout(self, model: str, scale: str | None = None) -> str:
+        """How well factors' values are read from a model's codes, where its scale keeps it."""
+        return f"results/{scale or self.scale}/readout/{model}.json"
+
     def score(self, model: str, metric: str = "zdiff", scale: str | None = None) -> str:
         """A metric file where its scale keeps it."""
         return f"results/{scale or self.scale}/metrics/{metric}/{model}.json"
+
+    def stored_codes(self, wildcards: Any) -> str:
+        """A model's codes file; raw pixels have none."""
+        found = self.representation(wildcards)
+        if "codes" not in found:
+            sys.exit(f"{wildcards.model}: has no codes file, and 4096 latents are too many for these measures")
+        return found["codes"]
+
+    def measures(self, model: str, scale: str | None = None) -> str:
+        """A model's scores by the metrics in use since the paper."""
+        return f"results/{scale or self.scale}/measures/{model}.json"
 
     def summary(self, model: str, scale: str | None = None) -> str:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
 
+    def known(self, model: str, target: str) -> str:
+        """A model's name, given back; one that makes no sense ends the run, naming the target."""
+        try:
+            if model not in self.representations():
+                check_model(model)
+        except NameRefused as error:
+            sys.exit(f"{target}: {error}")
+        return model
+
     def published_score(self, wildcards: Any, metric: str = "zdiff") -> str:
         """The metric file behind results/metric_{model}.json; a name that makes no sense ends the run."""
-        try:
-            check_model(wildcards.model)
-        except NameRefused as error:
-            sys.exit(f"results/metric_{wildcards.model}.json: {error}")
-        return self.score(wildcards.model, metric)
+        return self.score(self.known(wildcards.model, f"results/metric_{wildcards.model}.json"), metric)
 
     def sweep_score(self, wildcards: Any) -> str:
         """The metric file behind results/sweep/metric_beta{β}_z{M}.json."""
@@ -126,15 +153,63 @@ class Plan:
         points = self.continuity_points()
         return [f"results/{self.scale}/continuity/{quantity}_{names[quantity](point)}.json" for point in points]
 
+    # Figure 7 ------------------------------------------------------------------------------------
+
+    def figure7_model(self, wildcards: Any) -> SimpleNamespace:
+        """The model of a Figure 7 at the config's scale, as wildcards; a name that makes no sense ends the run."""
+        self.known(wildcards.model, f"figure7_{wildcards.model}")
+        if wildcards.model == "raw_pixels":
+            sys.exit("figure7_raw_pixels: pixels are no latents; expected a model with a codes file, as in figure7_pca")
+        return SimpleNamespace(scale=self.scale, model=wildcards.model)
+
+    def figure7_inputs(self, wildcards: Any) -> dict[str, str]:
+        """What Figure 7 of a model is drawn from: its codes, its score and, where there is a decoder, the model."""
+        here = self.figure7_model(wildcards)
+        trained = re.fullmatch(TRAINED, here.model)
+        decoder = {"model": f"results/{here.scale}/models/{here.model}.safetensors"} if trained else {}
+        of_data = {"dataset": self.dataset(here), "bits": self.bits(here)}
+        return self.representation(here) | {"score": self.score(here.model)} | of_data | decoder
+
+    def figure7_settings(self, wildcards: Any) -> str:
+        """The settings of Figure 7."""
+        return json.dumps({"model": wildcards.model, "scale": self.scale})
+
+    def figure7_code(self, wildcards: Any) -> str:
+        """The digest of Figure 7's code, and of the system's whose decoder it calls."""
+        here = self.figure7_model(wildcards)
+        trained = re.fullmatch(TRAINED, here.model)
+        return self.system_code("figure7")(here) if trained else self.code("figure7")
+
+    def figure7_mb(self, wildcards: Any) -> int:
+        """Memory of a Figure 7: one replica's codes, and all replicas' weights where there are any."""
+        here = self.figure7_model(wildcards)
+        return self.codes_mb(here) if re.fullmatch(TRAINED, here.model) else 1500
+
     # Models --------------------------------------------------------------------------------------
 
     def main_models(self) -> list[str]:
         """The rows of Figure 6 left that there is code for."""
         return [*NAMED_MODELS, *map(beta_name, MAIN_BETAS)]
 
+    def representations(self) -> list[str]:
+        """The user's own representations, which stand beside the main models in the tables."""
+        return list(self.config["representations"])
+
+    def readout_models(self) -> list[str]:
+        """The rows of Table 2, ours to check with and the user's own below the paper's. Raw pixels have none."""
+        return [model for model in self.main_models() if model != "raw_pixels"] + self.representations()
+
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
         return [beta_name(beta) for beta in MAIN_BETAS]
+
+    def compared_models(self) -> list[str]:
+        """The rows of tables/metrics."""
+        return [*self.main_models(), BLIND_SPOT, *self.representations()]
+
+    def measured_models(self) -> list[str]:
+        """Those of them whose codes are stored, so that they can be measured."""
+        return [model for model in self.compared_models() if model != "raw_pixels"]
 
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
@@ -172,8 +247,8 @@ class Plan:
     def replicas(self, scale: str, model: str) -> int:
         """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
         preset = self.preset(scale)
-        part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
-        return part["replicas"]
+        own = [preset[part] for part, name in (("sweep", SWEEP), ("continuity", SUBSET)) if re.fullmatch(name, model)]
+        return (own or [preset])[0]["replicas"]
 
     def subset(self, kind: str, number: int) -> dict[str, Any]:
         """A subset of the data as `betavae.subset` takes it: the same for all replicas."""
@@ -215,6 +290,10 @@ class Plan:
         """The settings of PCA and of the ground truth."""
         return json.dumps({"scale": wildcards.scale, "latents": self.preset(wildcards.scale)["latents"]})
 
+    def blind_spot_settings(self, wildcards: Any) -> str:
+        """The settings of the true factors without rotation."""
+        return json.dumps({"scale": wildcards.scale, "factors": ["shape", "scale", "posX", "posY"]})
+
     def ica_settings(self, wildcards: Any) -> str:
         """The settings of ICA."""
         preset = self.preset(wildcards.scale)
@@ -239,6 +318,26 @@ class Plan:
                 **self.config["metrics"][wildcards.metric],
             }
         )
+
+    def representation_settings(self, wildcards: Any) -> str:
+        """What is said of the user's own file where it is refused."""
+        return json.dumps({"scale": wildcards.scale, "grid": self.preset(wildcards.scale)["grid"]})
+
+    def readout_settings(self, wildcards: Any) -> str:
+        """The settings of a model's readout."""
+        return json.dumps(
+            {
+                "model": wildcards.model,
+                "scale": wildcards.scale,
+                "seed": self.config["seed"],
+                "replicas": self.preset(wildcards.scale)["readout_replicas"],
+                **self.config["readout"],
+            }
+        )
+
+    def measures_settings(self, wildcards: Any) -> str:
+        """The settings of all metrics in use since the paper."""
+        return json.dumps({"model": wildcards.model, "scale": wildcards.scale, **self.config["measures"]})
 
     def calibration_settings(self) -> str:
         """The settings of the metric's calibration."""

@@ -10,6 +10,8 @@ from tabulate import tabulate
 
 from betavae import job
 
+NOT_YET_RUN = "not yet run"  # in the row of a system that there are no results of
+
 
 def write_table(csv: Path, md: Path, rows: list[dict[str, Any]], caption: str) -> None:
     """Write rows that share their keys; `caption` stands above the Markdown."""

@@ -67,6 +67,21 @@ rule ground_truth:
         " --settings {params.settings:q}"
 
 
+# A clean latent for each factor but rotation: the blind spot of the paper's metric.
+use rule ground_truth as blind_spot with:
+    output:
+        codes=f"results/{{scale}}/codes/{BLIND_SPOT}.h5",
+    log:
+        f"results/{{scale}}/logs/{BLIND_SPOT}.log",
+    benchmark:
+        f"results/{{scale}}/benchmarks/{BLIND_SPOT}.tsv"
+    params:
+        settings=plan.blind_spot_settings,
+        code=plan.code("ground_truth"),
+    message:
+        "Codes without rotation, scale {wildcards.scale}"
+
+
 rule pca:
     input:
         bits=plan.bits,
@@ -118,3 +133,33 @@ rule ica:
     shell:
         "python -m betavae ica --log {log} --bits {input.bits} --dataset {input.dataset} --gram {input.gram}"
         " --codes {output.codes} --settings {params.settings:q}"
+
+
+# A file of the user's own, checked and copied, so that no wrong one goes further. First of all that can run:
+# a refusal should not wait for the training.
+rule representation:
+    input:
+        representation=plan.own_file,
+        dataset=plan.dataset,
+    output:
+        codes="results/{scale}/codes/{model}.h5",
+    log:
+        "results/{scale}/logs/representation_{model}.log",
+    benchmark:
+        "results/{scale}/benchmarks/representation_{model}.tsv"
+    wildcard_constraints:
+        model="|".join(plan.representations()) or "(?!)",
+    priority: 100
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        settings=plan.representation_settings,
+        code=plan.code("representation"),
+    message:
+        "Check the user's representation {wildcards.model}, scale {wildcards.scale}"
+    shell:
+        "python -m betavae representation --log {log} --representation {input.representation:q}"
+        " --dataset {input.dataset} --codes {output.codes} --settings {params.settings:q}"
