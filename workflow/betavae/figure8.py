@@ -20,6 +20,9 @@ LABELS = {
     "continuous": "n % of the orientations, contiguous",
 }
 
+# Above the axes, where no curve can be.
+LEGEND = {"fontsize": 6.5, "title_fontsize": 7, "alignment": "left", "loc": "lower left", "bbox_to_anchor": (0, 1)}
+
 
 @dataclass(frozen=True)
 class Point:
@@ -100,7 +103,7 @@ def draw_training_sets(axis: style.plt.Axes, points: list[Point]) -> None:
                 share, (p.distance, percent(p.score)), (5, 5 if above else -9), textcoords="offset points",
                 fontsize=6, color=style.COLOURS[number],
             )  # fmt: skip
-    axis.set_title("beside each point: its share of the data", fontsize=7.5)
+    axis.legend(title="training sets, and their share of the data", **LEGEND)
 
 
 def draw_noise(axis: style.plt.Axes, points: list[Point]) -> None:
@@ -114,7 +117,7 @@ def draw_noise(axis: style.plt.Axes, points: list[Point]) -> None:
                 color=colour, marker=marker, ls="-" if connected else "", mfc=colour if connected else "none",
                 label=f"{100 * level:g} % of the pixels flipped" if connected else None,
             )  # fmt: skip
-    axis.set_title("pixel noise at test time", fontsize=7.5)
+    axis.legend(title="noise at test time (filled: strides)", **LEGEND)
 
 
 def main(
@@ -146,14 +149,13 @@ def main(
     )
     write_table(csv, md, rows(points), caption)
 
-    figure, (left, right) = style.plt.subplots(1, 2, figsize=(7.0, 3.2), sharey=True)
+    figure, (left, right) = style.plt.subplots(1, 2, figsize=(7.0, 3.6), sharey=True)
     draw_training_sets(left, points)
     draw_noise(right, points)
     for axis in (left, right):
         axis.set_xlabel("normalised Hamming distance of consecutive images")
         axis.axhline(25, color=style.GREY, lw=0.7, ls=":")
         axis.margins(x=0.12)
-        axis.legend(fontsize=6.5, loc="best", handletextpad=0.4)
     left.set_ylabel("metric score (%)")
     right.text(0.99, 25.6, "chance", transform=right.get_yaxis_transform(), fontsize=6, color=style.GREY, ha="right")
     correlation, number = spearman([p.distance for p in points], [percent(p.score) for p in points])
