@@ -7,8 +7,8 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
-from betavae.names import sweep_name
-from betavae.plan import BETA, SWEEP, TRAINED, Plan, count_gpus
+from betavae.names import BLIND_SPOT, sweep_name
+from betavae.plan import BETA, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
 
@@ -35,6 +35,7 @@ wildcard_constraints:
     metric="|".join(plan.config["metrics"]),
     model="[^/]+",
     point="[^/]+",
+    models="[^/]+",
 
 
 include: "workflow/rules/data.smk"
@@ -42,6 +43,8 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/codes.smk"
 include: "workflow/rules/metric.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/continuity.smk"
+include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/tools.smk"
 
@@ -50,12 +53,14 @@ rule all:
     default_target: True
     input:
         rules.figure6.input,
-        rules.figures7.input,
-        rules.table2.output,
         rules.stability.output,
         rules.choose_beta.output,
         rules.choose_beta_by_eye.output,
+        rules.figures7.input,
+        rules.table2.output,
         expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
+        rules.metrics.output,
+        rules.continuity.input,
         expand(
             "results/disentanglement_lib/metric_{model}.json",
             model=plan.trained_models(),
@@ -65,6 +70,7 @@ rule all:
             model=plan.trained_models(),
             suffix=["png", "pdf"],
         ),
+        rules.pictures.input,
 
 
 onsuccess:

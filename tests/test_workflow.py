@@ -65,6 +65,10 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
         ("results/sweep/metric_beta4.json", ["beta4", "metric_beta<β>_z<M>.json"]),
         ("results/figures/figure7_raw_pixels.png", ["raw_pixels", "a model with a codes file"]),
         ("results/tables/factors_beta4.0.md", ["beta4.0", "'beta4'"]),
+        ("results/continuity/metric_stride0.json", ["stride0", "stride<1…31>"]),
+        ("results/figures/traversal_pca.gif", ["traversal_pca", "no decoder", "beta<number>"]),
+        ("results/figures/compare_beta1-betafour.png", ["compare_beta1-betafour", "'betafour'"]),
+        ("results/figures/compare_beta4-beta4_z10.png", ["two or more different models", "'-'"]),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, target, said):
@@ -93,10 +97,12 @@ def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_m
     sweep = yaml.safe_load((ROOT / "config.yaml").read_text())["scales"]["laptop"]["sweep"]
     points = len(sweep["betas"]) * len(sweep["latents"])
     shared = len({1, 4} & set(sweep["betas"])) * (10 in sweep["latents"])
-    assert jobs["train"] == 3 + points - shared
+    figure8 = jobs["publish_continuity"]
+    assert jobs["train"] == 3 + points - shared + figure8
     assert jobs["encode_sweep"] == points - shared
     assert jobs["publish_sweep"] == points
-    assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == 1
+    assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == jobs["figure8"] == 1
+    assert 4 <= figure8 == jobs["encode_subset"] == jobs["hamming"] == jobs["noise"] <= 6
 
 
 def test_any_beta_is_trained_on_demand(tmp_path):
@@ -104,9 +110,23 @@ def test_any_beta_is_trained_on_demand(tmp_path):
     assert jobs == {"dataset": 1, "train": 1, "encode": 1, "score": 1, "publish_score": 1}
 
 
+def test_models_are_compared_by_name_and_trained_where_they_are_not_yet(tmp_path):
+    jobs = planned(tmp_path, "--cores", "1", "results/figures/compare_beta2-beta4_z7-vae_untrained.png")
+    assert jobs == {"dataset": 1, "train": 3, "encode": 2, "encode_sweep": 1, "score": 3, "compare": 1}
+
+
 def test_the_paper_scale_plans_the_whole_protocol(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "all", "--config", "scale=paper")
-    assert jobs["train"] == 3 + 6 * 8 - 2
+    # Figure 8's whole data set is the main model.
+    assert jobs["train"] == 3 + 6 * 8 - 2 + jobs["publish_continuity"] - 1
+
+
+def test_figure_8_asks_for_a_model_a_distance_and_noise_of_each_training_set(tmp_path):
+    jobs = planned(tmp_path, "--cores", "1", "continuity", "--configfile", str(TINY))
+    each = ("train", "encode_subset", "score", "hamming", "noise", "publish_continuity")
+    assert jobs == {"dataset": 1, "figure8": 1, "continuity": 1} | dict.fromkeys(each, 4)
+    jobs = planned(tmp_path, "--cores", "1", "results/continuity/metric_stride3.json", "--configfile", str(TINY))
+    assert jobs == {"dataset": 1, "train": 1, "encode_subset": 1, "score": 1, "publish_continuity": 1}
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +150,33 @@ def test_a_whole_run_fills_every_row_of_figure_6_that_there_is_code_for(finished
             assert 15 <= float(row["ours (%)"].split(" ")[0]) <= 100
     assert rows["β-VAE"]["paper (%)"] == "99.23 ± 0.1"
     assert len(rows["β-VAE"]["each seed (%)"].split()) == 2
+
+
+def test_the_table_of_all_metrics_has_a_row_for_each_model(finished):
+    with (finished / "results/tables/metrics.csv").open(encoding="utf-8") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 8
+    for name, row in rows.items():
+        score = row["β-VAE score"].split(" ")[0]
+        assert 15 <= float(score) <= 100
+        if name != "Raw pixels":
+            assert all(
+                0 <= float(row[column].split(" ")[0]) <= 100 for column in ("FactorVAE", "MIG", "SAP", "modularity")
+            )
+            assert row["diverged"] == "0"
+    assert rows["Raw pixels"]["MIG"] == "–"
+    assert rows["Ground truth"]["MIG"] == "100.0"  # no factor of this grid has more values than there are bins
+    measured = json.loads((finished / "results/tiny/measures/beta4.json").read_text())
+    mean, std = (100 * measured["measures"]["mig"]["score"][key] for key in ("mean", "std"))
+    assert rows["β-VAE"]["MIG"] == f"{mean:.1f} ± {std:.1f}"
+    assert measured["settings"]["dci"]["trees"] == 10
+    assert (finished / "results/figures/metrics.pdf").exists()
+
+
+def test_raw_pixels_cannot_be_measured_and_the_last_line_says_why(tmp_path):
+    run = snakemake(tmp_path, "--cores", "1", "--dry-run", "results/laptop/measures/raw_pixels.json")
+    assert run.returncode != 0
+    assert "raw_pixels: has no codes file" in last_line(run)
 
 
 def test_a_table_reads_its_numbers_from_the_metric_files(finished):
@@ -229,10 +276,13 @@ def test_more_classifier_steps_rescore_and_train_nothing(finished, tmp_path):
     overlay.write_text("metrics: {zdiff: {classifier: {steps: 201}}}")
     jobs = planned(finished, "--cores", "2", "all", "--configfile", str(TINY), str(overlay))
     assert "train" not in jobs
-    # The sweep's codes were temporary and are made anew.
+    # The codes of the sweep and of Figure 8 were temporary and are made anew.
     assert jobs["encode_sweep"] == 2
+    assert jobs["encode_subset"] == jobs["noise"] == 4
     assert "encode" not in jobs
-    assert jobs["score"] == 7 + 2
+    assert jobs["score"] == 8 + 2 + 4  # Figure 6's rows and the ground truth without rotation; the sweep; Figure 8
+    assert jobs["metrics"] == 1
+    assert "measures" not in jobs
     assert jobs["figure6_left"] == jobs["figure6_right"] == 1
 
 

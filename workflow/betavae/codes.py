@@ -84,6 +84,17 @@ class StoredCodes:
         return means
 
 
+class HeldCodes(StoredCodes):
+    """Codes in memory: `mean` (replicas, images, M) float32."""
+
+    def __init__(self, mean: np.ndarray) -> None:
+        self._mean = mean
+        self.attributes = {}
+        self.replicas = len(mean)
+        self.groups = np.zeros(self.replicas, np.int64)
+        self._loaded = (-1, np.empty(0))
+
+
 class PixelCodes:
     """Raw pixels as codes, no training, no file: those of the 4096 that any image lights; the rest never differ."""
 

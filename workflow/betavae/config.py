@@ -46,8 +46,10 @@ def subschemas(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Iter
 
 
 def resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """The schema that a $ref points to, or the schema itself."""
-    return root["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    """The schema that a $ref points to, under what stands beside the $ref; or the schema itself."""
+    if "$ref" not in schema:
+        return schema
+    return root["$defs"][schema["$ref"].rsplit("/", 1)[1]] | {k: v for k, v in schema.items() if k != "$ref"}
 
 
 def complete(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:

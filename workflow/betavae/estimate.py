@@ -7,6 +7,7 @@ import math
 import os
 import statistics
 import time
+from collections import Counter
 
 import numpy as np
 import torch
@@ -66,7 +67,8 @@ def main(*, settings: str, device: str = "auto") -> None:
     for (replicas, latents, *_, steps), trainings in sorted(alike.items()):
         each = seconds_a_step(trainings[0], on)
         total += each * steps * len(trainings)
-        betas = ", ".join(f"{beta:g}" for beta in sorted(training["beta"] for training in trainings))
+        counted = sorted(Counter(training["beta"] for training in trainings).items())
+        betas = ", ".join(f"{beta:g}" + (f" ({times} times)" if times > 1 else "") for beta, times in counted)
         rows.append([latents, betas, replicas, steps, f"{1e3 * each:.1f}", duration(each * steps)])
     at_once = 1 if on.type == "cuda" else max(1, (os.cpu_count() or 1) // chosen["threads"])
     codes = sum(2 * 4e-6 * replicas * images * latents for replicas, latents in chosen["codes"])

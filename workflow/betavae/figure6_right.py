@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from betavae import style
+from betavae.factor_shares import LIVE_KL
 from betavae.images import unpack
 from betavae.shapes import PIXELS, SIDE
 from betavae.tables import write_table
 
 SHOWN = 5  # images whose reconstructions are shown for a value of β
-LIVE = 0.1  # nats of KL above which a latent counts as live
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def rows(points: list[Point]) -> list[dict[str, object]]:
             "diverged": len(p.score["diverged"]),
             "reconstruction (nats)": float(np.nanmean(p.reconstruction)),
             "KL (nats)": float(np.nanmean(p.kl.sum(1))),
-            "live latents": float(np.mean((p.kl > LIVE).sum(1))),
+            "live latents": float(np.mean((p.kl > LIVE_KL).sum(1))),
         }
         for p in points
     ]

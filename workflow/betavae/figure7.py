@@ -19,6 +19,7 @@ from betavae.factors import SHAPE_NAMES, FactorGrid
 from betavae.images import open_bits, open_grid, unpack
 from betavae.models import load_model
 from betavae.paper import FIGURE6_LEFT, FIGURE7
+from betavae.pictures import best_replica
 from betavae.shapes import SIDE
 from betavae.tables import write_table
 
@@ -65,16 +66,6 @@ def analyse(codes: np.ndarray, logvar: np.ndarray | None, grid: FactorGrid) -> R
         kl, spread = factor_shares.posterior_statistics(codes, logvar)
     live = factor_shares.live_latents(found.variance, kl)
     return Replica(found, kl, spread, learnt_order(found.variance, spread), factor_shares.followed(found, grid, live))
-
-
-def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
-    """The replica whose score, the mean over its classifier seeds, is best, and that score; none if all diverged."""
-    by_replica: dict[int, list[float]] = {}
-    for replica, _, accuracy in score["scores"]:
-        if accuracy is not None:
-            by_replica.setdefault(replica, []).append(accuracy)
-    means = {replica: float(np.mean(values)) for replica, values in by_replica.items()}
-    return max(means.items(), key=lambda item: item[1]) if means else None
 
 
 def period(turns: int) -> str:

@@ -12,10 +12,12 @@ from betavae.images import open_grid
 
 
 def main(*, dataset: Path, codes: Path, settings: str) -> None:
-    """Write the codes file, M = 5. settings: JSON; scale."""
+    """Write the codes file, a latent for each factor. settings: JSON; scale, and factors where not all are meant."""
+    chosen = json.loads(settings)
+    columns = [FACTORS.index(factor) for factor in chosen.get("factors", FACTORS)]
     grid = open_grid(dataset)
-    about = {"scale": json.loads(settings)["scale"], "dataset": dataset.parent.name, "origin": "true factors"}
+    about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": "true factors"}
     made = {"settings": settings, "provenance": job.provenance("ground_truth")}
-    values = grid.factor_values()
-    with write_codes(codes, (1, grid.images, len(FACTORS)), **about, **made) as arrays:
+    values = grid.factor_values()[:, columns]
+    with write_codes(codes, (1, grid.images, len(columns)), **about, **made) as arrays:
         arrays["mean"][0] = (values - values.min(0)) / (values.max(0) - values.min(0))

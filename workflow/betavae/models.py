@@ -14,12 +14,14 @@ from betavae.errors import UserError
 from betavae.systems import system_of
 
 
-def load_model(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
-    """The network on `device`, ready to be evaluated, and its settings."""
+def load_model(path: Path, device: torch.device, replica: int | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """The network on `device`, ready to be evaluated, and its settings: all replicas, or one of them alone."""
     try:
         with safe_open(path, framework="pt") as file:
             settings = json.loads(file.metadata()["settings"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            chosen = slice(None) if replica is None else slice(replica, replica + 1)
+            settings["seeds"] = settings["seeds"][chosen]
+            weights = {name: file.get_slice(name)[chosen] for name in file.keys()}  # noqa: SIM118 (not a dictionary)
         network = system_of(settings).network_of(settings)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -80,3 +80,82 @@ TABLE2: dict[str, PublishedReadout] = {
     "beta1": PublishedReadout(0.4155, 0.2407, 0.08, 0.165, 0.1872),
     "beta4": PublishedReadout(0.5008, 0.4303, 0.2036, 0.5225, 0.495),
 }
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A row of Table 1 as the paper prints it, and how sure that is."""
+
+    models: str
+    data: str
+    encoder: str
+    latents: str
+    decoder: str
+    optimiser: str
+    grade: str
+
+
+# Table 1: the system that stands for a row here (None: not part of this workflow), the row. DC-IGN's grades are those
+# of its encoder and decoder, InfoGAN's of its players.
+TABLE1: tuple[tuple[str | None, Architecture], ...] = (
+    (
+        "vae",
+        Architecture(
+            "β-VAE, VAE, VAE untrained",
+            "2D shapes",
+            "4096, FC 1200, FC 1200, ReLU",
+            "10",
+            "FC 1200, FC 1200, FC 1200, tanh, 4096, Bernoulli",
+            "Adagrad 1e-2",
+            "A",
+        ),
+    ),
+    (
+        "dcign",
+        Architecture(
+            "DC-IGN",
+            "2D shapes",
+            "conv 96 3×3, maxpool 2, conv 48 3×3, maxpool 2, conv 48 3×3, maxpool 2, FC 120, ReLU",
+            "10",
+            "unpool, conv 48 3×3, unpool, conv 96 3×3, unpool, conv 1 3×3, ReLU, sigmoid",
+            "rmsprop as in Kulkarni et al. (2015)",
+            "B",
+        ),
+    ),
+    (
+        "infogan",
+        Architecture(
+            "InfoGAN",
+            "2D shapes",
+            "D: conv/FC mirror of G, leaky ReLU, FC 1, sigmoid; Q: D's trunk, FC 128, FC 5 Gaussian",
+            "5 codes ~ U(−1, 1), 5 noise",
+            "G: FC 256, FC 256, deconv 128 4×4, deconv 64 4×4 (stride 2), tanh",
+            "Adam 1e-3 (G), 2e-4 (D)",
+            "B",
+        ),
+    ),
+    (
+        None,
+        Architecture(
+            "β-VAE, VAE",
+            "chairs, 3D faces (64×64×1)",
+            "conv 32, 32, 64, 64 (4×4, stride 2), FC 256, ReLU",
+            "32",
+            "mirror image, Bernoulli",
+            "Adam 1e-4",
+            "A",
+        ),
+    ),
+    (
+        None,
+        Architecture(
+            "β-VAE, VAE",
+            "CelebA (64×64×3)",
+            "conv 32, 32, 64, 64 (4×4, stride 2), FC 256, ReLU",
+            "32",
+            "mirror image, Gaussian",
+            "Adam 1e-4",
+            "A",
+        ),
+    ),
+)

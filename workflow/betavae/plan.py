@@ -18,13 +18,26 @@ from typing import Any
 from betavae import config as config_module
 from betavae.digest import PACKAGE, code_digest
 from betavae.errors import UserError
-from betavae.names import MAIN_BETAS, NAMED_MODELS, NameRefused, beta_name, check_model, parse_beta, sweep_name
+from betavae.names import (
+    BLIND_SPOT,
+    MAIN_BETAS,
+    NAMED_MODELS,
+    SUBSETS,
+    NameRefused,
+    beta_name,
+    check_model,
+    parse_beta,
+    parse_subset,
+    subset_name,
+    sweep_name,
+)
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
 BETA = r"beta[0-9.]+"
 TRAINED = rf"{BETA}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
+SUBSET = rf"beta4_(?:{'|'.join(SUBSETS)})[0-9]+"
 
 
 class Plan:
@@ -89,13 +102,24 @@ class Plan:
         """A metric file where its scale keeps it."""
         return f"results/{scale or self.scale}/metrics/{metric}/{model}.json"
 
+    def stored_codes(self, wildcards: Any) -> str:
+        """A model's codes file; raw pixels have none."""
+        found = self.representation(wildcards)
+        if "codes" not in found:
+            sys.exit(f"{wildcards.model}: has no codes file, and 4096 latents are too many for these measures")
+        return found["codes"]
+
+    def measures(self, model: str, scale: str | None = None) -> str:
+        """A model's scores by the metrics in use since the paper."""
+        return f"results/{scale or self.scale}/measures/{model}.json"
+
+    def trained(self, model: str, scale: str | None = None) -> str:
+        """The weights of a trained model."""
+        return f"results/{scale or self.scale}/models/{model}.safetensors"
+
     def summary(self, model: str, scale: str | None = None) -> str:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
-
-    def few_labels(self, model: str) -> str:
-        """What few labels say of a model of the sweep, and what its latents follow."""
-        return f"results/{self.scale}/few_labels/{model}.json"
 
     def known(self, model: str, target: str) -> str:
         """A model's name, given back; one that makes no sense ends the run, naming the target."""
@@ -105,6 +129,10 @@ class Plan:
         except NameRefused as error:
             sys.exit(f"{target}: {error}")
         return model
+
+    def few_labels(self, model: str) -> str:
+        """What few labels say of a model of the sweep, and what its latents follow."""
+        return f"results/{self.scale}/few_labels/{model}.json"
 
     def published_score(self, wildcards: Any, metric: str = "zdiff") -> str:
         """The metric file behind results/metric_{model}.json; a name that makes no sense ends the run."""
@@ -152,6 +180,50 @@ class Plan:
         here = self.figure7_model(wildcards)
         return self.codes_mb(here) if re.fullmatch(TRAINED, here.model) else 1500
 
+    def continuity_score(self, wildcards: Any) -> str:
+        """The metric file behind results/continuity/metric_{kind}{n}.json."""
+        try:
+            return self.score(self.continuity_model(parse_subset(wildcards.point)))
+        except NameRefused as error:
+            sys.exit(f"results/continuity/metric_{wildcards.point}.json: {error}")
+
+    def continuity(self, quantity: str) -> list[str]:
+        """The files that hold a quantity (distance or noise) of each of Figure 8's points."""
+        names = {"distance": lambda point: "{}{}".format(*point), "noise": self.continuity_model}
+        points = self.continuity_points()
+        return [f"results/{self.scale}/continuity/{quantity}_{names[quantity](point)}.json" for point in points]
+
+    # Pictures ------------------------------------------------------------------------------------
+
+    def pictured(self, name: str, target: str) -> str:
+        """The model of which a picture is asked by this name; one that has no decoder ends the run."""
+        drawn = [model for model in NAMED_MODELS if re.fullmatch(TRAINED, model)]
+        try:
+            if name in NAMED_MODELS and name not in drawn:
+                raise NameRefused(f"{name!r} has no decoder; expected one of beta<number>, {', '.join(drawn)}")
+            beta, latents = (None, None) if name in drawn else parse_beta(name)
+        except NameRefused as error:
+            sys.exit(f"{target}: {error}")
+        return self.sweep_model(beta, latents) if latents else name
+
+    def traversal_inputs(self, wildcards: Any) -> dict[str, str]:
+        """The model with a decoder behind results/figures/traversal_{model}.png, its score and summary."""
+        model = self.pictured(wildcards.model, f"results/figures/traversal_{wildcards.model}")
+        return {"model": self.trained(model), "score": self.score(model), "summary": self.summary(model)}
+
+    def compare_inputs(self, wildcards: Any) -> dict[str, list[str]]:
+        """The models, two or more, behind results/figures/compare_{model}-{model}.png."""
+        target = f"results/figures/compare_{wildcards.models}"
+        models = [self.pictured(name, target) for name in wildcards.models.split("-")]
+        if len(models) < 2 or len(models) > len(set(models)):
+            sys.exit(f"{target}: expected two or more different models joined by '-', as in compare_beta1-beta4.png")
+        return self.pictures_of(models)
+
+    def pictures_of(self, models: list[str]) -> dict[str, list[str]]:
+        """What pictures of models are drawn from: their weights, scores and summaries."""
+        kinds = {"models": self.trained, "scores": self.score, "summaries": self.summary}
+        return {kind: [path(model) for model in models] for kind, path in kinds.items()}
+
     # Models --------------------------------------------------------------------------------------
 
     def main_models(self) -> list[str]:
@@ -169,6 +241,18 @@ class Plan:
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
         return [beta_name(beta) for beta in MAIN_BETAS]
+
+    def compared_models(self) -> list[str]:
+        """The rows of tables/metrics."""
+        return [*self.main_models(), BLIND_SPOT, *self.representations()]
+
+    def measured_models(self) -> list[str]:
+        """Those of them whose codes are stored, so that they can be measured."""
+        return [model for model in self.compared_models() if model != "raw_pixels"]
+
+    def decoders(self) -> list[str]:
+        """The main models that can draw: trained, and with a decoder."""
+        return [model for model in self.main_models() if re.fullmatch(TRAINED, model) and model != "vae_untrained"]
 
     def stability_models(self) -> list[str]:
         """The main models that are networks, each with a history and as many seeds as the scale gives."""
@@ -189,6 +273,18 @@ class Plan:
         """The models of a scale's sweep, in the order of its points."""
         return [self.sweep_model(*point, scale) for point in self.sweep_points(scale)]
 
+    def continuity_points(self, scale: str | None = None) -> list[tuple[str, int]]:
+        """The subsets of the data, kind and number, that a scale's Figure 8 is made of; the first is the whole."""
+        chosen = self.preset(scale or self.scale)["continuity"]
+        return [("stride", 1), *((kind, number) for kind in SUBSETS for number in chosen[kind])]
+
+    def continuity_model(self, point: tuple[str, int], scale: str | None = None) -> str:
+        """The model at a point of Figure 8: the main model where it is the same."""
+        preset = self.preset(scale or self.scale)
+        if point == ("stride", 1) and preset["continuity"]["steps"] == preset["steps"]:
+            return beta_name(4)
+        return subset_name(*point)
+
     def shown_latents(self) -> int:
         """The latent size of the sweep that stands for all: the main models' where the sweep has it."""
         sizes = self.preset(self.scale)["sweep"]["latents"]
@@ -204,19 +300,37 @@ class Plan:
         """The seeds of so many replicas."""
         return list(range(self.config["seed"], self.config["seed"] + replicas))
 
+    def replicas(self, scale: str, model: str) -> int:
+        """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
+        preset = self.preset(scale)
+        part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
+        return part["replicas"]
+
+    def subset(self, kind: str, number: int) -> dict[str, Any]:
+        """A subset of the data as `betavae.subset` takes it: the same for all replicas."""
+        return {"kind": kind, "number": number, "seed": self.config["seed"]}
+
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
-        beta, latents = (1.0, None) if model == "vae_untrained" else parse_beta(model)
-        replicas = preset["sweep"]["replicas"] if latents else preset["replicas"]
+        steps, own = preset["steps"], {}
+        if model == "vae_untrained":
+            beta, latents, steps = 1.0, None, 0
+        elif re.fullmatch(SUBSET, model):
+            name, _, point = model.partition("_")
+            beta, latents = parse_beta(name)
+            steps, own = preset["continuity"]["steps"], {"subset": self.subset(*parse_subset(point))}
+        else:
+            beta, latents = parse_beta(model)
         return {
             "system": "vae",
             "beta": beta,
             "latents": latents or preset["latents"],
-            "seeds": self.seeds(replicas),
-            "steps": 0 if model == "vae_untrained" else preset["steps"],
+            "seeds": self.seeds(self.replicas(scale, model)),
+            "steps": steps,
             **{key: preset[key] for key in SYSTEM_KEYS},
             "threads": self.config["threads"],
+            **own,
         }
 
     def train_settings(self, wildcards: Any) -> str:
@@ -231,6 +345,10 @@ class Plan:
     def baseline_settings(self, wildcards: Any) -> str:
         """The settings of PCA and of the ground truth."""
         return json.dumps({"scale": wildcards.scale, "latents": self.preset(wildcards.scale)["latents"]})
+
+    def blind_spot_settings(self, wildcards: Any) -> str:
+        """The settings of the true factors without rotation."""
+        return json.dumps({"scale": wildcards.scale, "factors": ["shape", "scale", "posX", "posY"]})
 
     def ica_settings(self, wildcards: Any) -> str:
         """The settings of ICA."""
@@ -247,14 +365,12 @@ class Plan:
 
     def score_settings(self, wildcards: Any) -> str:
         """The settings of a metric."""
-        preset = self.preset(wildcards.scale)
-        sweep = re.fullmatch(SWEEP, wildcards.model)
         return json.dumps(
             {
                 "model": wildcards.model,
                 "scale": wildcards.scale,
                 "metric": wildcards.metric,
-                "replicas": preset["sweep"]["replicas"] if sweep else preset["replicas"],
+                "replicas": self.replicas(wildcards.scale, wildcards.model),
                 **self.config["metrics"][wildcards.metric],
             }
         )
@@ -275,13 +391,18 @@ class Plan:
             }
         )
 
+    def measures_settings(self, wildcards: Any) -> str:
+        """The settings of all metrics in use since the paper."""
+        return json.dumps({"model": wildcards.model, "scale": wildcards.scale, **self.config["measures"]})
+
     def calibration_settings(self) -> str:
         """The settings of the metric's calibration."""
         return json.dumps(self.config["calibration"] | {"metric": self.config["metrics"]["zdiff"]})
 
     def estimate_settings(self) -> str:
         """What a run of all will train and write, for the estimate of its time and disk use."""
-        models = sorted({*self.trained_models(), *self.sweep_models()})
+        continuity = map(self.continuity_model, self.continuity_points())
+        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity})
         preset = self.preset(self.scale)
         kept = [*self.trained_models(), "vae_untrained"]
         replicas = [preset["replicas"] * size for size in (len(kept), 3)]  # networks, and ICA on three pairs
@@ -299,6 +420,41 @@ class Plan:
         """The settings of Figure 6 right."""
         points = [[beta, latents, self.sweep_model(beta, latents)] for beta, latents in self.sweep_points()]
         return json.dumps({"scale": self.scale, "points": points})
+
+    def distance_settings(self, wildcards: Any) -> str:
+        """The settings of the Hamming distance of a subset of the data."""
+        return json.dumps({"scale": wildcards.scale, "subset": self.subset(*parse_subset(wildcards.point))})
+
+    def noise_settings(self, wildcards: Any) -> str:
+        """The settings of the metric on noisy images."""
+        return json.dumps(
+            {
+                "model": wildcards.model,
+                "scale": wildcards.scale,
+                "metric": "zdiff",
+                "replicas": self.replicas(wildcards.scale, wildcards.model),
+                **self.config["metrics"]["zdiff"],
+                "noise": self.preset(wildcards.scale)["continuity"]["noise"],
+                "threads": self.config["threads"],
+            }
+        )
+
+    def figure8_settings(self) -> str:
+        """The settings of Figure 8."""
+        return json.dumps({"scale": self.scale, "points": self.continuity_points()})
+
+    def table1_settings(self) -> str:
+        """The settings of Table 1: how each system is trained at this scale and at the paper's."""
+        scales = dict.fromkeys([self.scale, "paper"])
+        systems: dict[str, dict[str, Any]] = {}
+        for model in self.decoders():
+            trainings = {scale: self.training(scale, model) for scale in scales if scale in self.config["scales"]}
+            systems.setdefault(trainings[self.scale]["system"], trainings)
+        return json.dumps({"scale": self.scale, "systems": systems})
+
+    def systems_code(self, step: str) -> str:
+        """The digest of a step's code and of all systems' that it draws from."""
+        return code_digest(step, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()}))
 
     def few_labels_settings(self, wildcards: Any) -> str:
         """The settings of a model's scores by few labels."""
@@ -343,6 +499,11 @@ class Plan:
     def codes_mb(self, wildcards: Any) -> int:
         """Memory of an encoding job (the codes are mapped, not held)."""
         return 1500 + int(4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+
+    def pictures_mb(self, wildcards: Any) -> int:
+        """Memory of a job that draws with one replica of a model at a time."""
+        largest = max(self.weights(self.scale, model) for model in self.decoders())
+        return 1200 + int(4 * largest / self.preset(self.scale)["replicas"] / 1e6)
 
     def gpu(self) -> int:
         """GPUs that a training job asks for."""

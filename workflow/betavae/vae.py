@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from betavae.factors import FactorGrid
 from betavae.shapes import PIXELS
 from betavae.stacked import LitLinear, StackedLinear
+from betavae.subset import subset
 from betavae.systems import Player
 
 
@@ -112,10 +113,13 @@ def network_of(settings: dict[str, Any]) -> VAE:
 
 
 def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
-    """Images, uniformly from the data set, and the noise of the codes, (steps, batch, M) ~ N(0, 1)."""
-    batch = settings["batch"]
+    """Images, uniformly from the data set (or from settings["subset"] of it), and the noise of the codes, ~ N(0, 1).
+
+    images (steps, batch), noise (steps, batch, M).
+    """
+    batch, pool = settings["batch"], subset(grid, settings.get("subset"))
     return {
-        "images": rng.integers(0, grid.images, (steps, batch)),
+        "images": pool[rng.integers(0, len(pool), (steps, batch))],
         "noise": rng.standard_normal((steps, batch, settings["latents"]), np.float32),
     }
 

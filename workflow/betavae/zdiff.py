@@ -124,6 +124,19 @@ def confusion(weight: np.ndarray, bias: np.ndarray, points: np.ndarray, labels: 
     return counts
 
 
+def fit(points: np.ndarray, labels: np.ndarray, settings: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The metric's classifiers on z_diff points (n, M): weights (S, M, classes) and biases (S, 1, classes).
+
+    settings: factors, classifier (adagrad or converged) and its own, classifier_seeds.
+    """
+    classes, chosen = len(settings["factors"]), settings["classifier"]
+    if chosen["kind"] == "converged":
+        return fit_converged(points, labels, classes, chosen["penalty"])
+    options = {k: chosen[k] for k in ("batch", "learning_rate", "initial_accumulator")}
+    fits = adagrad(points, labels, classes, list(range(settings["classifier_seeds"])), **options)
+    return next(itertools.islice(fits, chosen["steps"] - 1, None))
+
+
 def score_replica(
     representation: Representation, replica: int, grid: FactorGrid, seed: int, settings: dict
 ) -> np.ndarray:
@@ -131,17 +144,9 @@ def score_replica(
 
     settings: factors, pairs (L), train_points, test_points, classifier (adagrad or converged) and its own.
     """
-    classes = len(settings["factors"])
     x, y = z_diff(representation, replica, grid, seed, "train", settings["train_points"], settings)
     x_test, y_test = z_diff(representation, replica, grid, seed, "test", settings["test_points"], settings)
-    chosen = settings["classifier"]
-    if chosen["kind"] == "converged":
-        fitted = fit_converged(x, y, classes, chosen["penalty"])
-    else:
-        options = {k: chosen[k] for k in ("batch", "learning_rate", "initial_accumulator")}
-        fits = adagrad(x, y, classes, list(range(settings["classifier_seeds"])), **options)
-        fitted = next(itertools.islice(fits, chosen["steps"] - 1, None))
-    return confusion(*fitted, x_test, y_test, classes)
+    return confusion(*fit(x, y, settings), x_test, y_test, len(settings["factors"]))
 
 
 def kept_scores(scores: np.ndarray, groups: np.ndarray, keep: float) -> np.ndarray:

@@ -67,6 +67,21 @@ rule ground_truth:
         " --settings {params.settings:q}"
 
 
+# A clean latent for each factor but rotation: the blind spot of the paper's metric.
+use rule ground_truth as blind_spot with:
+    output:
+        codes=f"results/{{scale}}/codes/{BLIND_SPOT}.h5",
+    log:
+        f"results/{{scale}}/logs/{BLIND_SPOT}.log",
+    benchmark:
+        f"results/{{scale}}/benchmarks/{BLIND_SPOT}.tsv"
+    params:
+        settings=plan.blind_spot_settings,
+        code=plan.code("ground_truth"),
+    message:
+        "Codes without rotation, scale {wildcards.scale}"
+
+
 rule pca:
     input:
         bits=plan.bits,

@@ -126,3 +126,34 @@ rule figures7:
             for model in plan.trained_models() + plan.representations()
             for path in rules.figure7.output
         ],
+
+
+# All metrics beside each other, a row a model.
+rule metrics:
+    input:
+        measures=[plan.measures(model) for model in plan.measured_models()],
+        scores=[plan.score(model) for model in plan.compared_models()],
+        library=[plan.score(model, "disentanglement_lib") for model in plan.trained_models()],
+    output:
+        png="results/figures/metrics.png",
+        pdf="results/figures/metrics.pdf",
+        csv="results/tables/metrics.csv",
+        md="results/tables/metrics.md",
+    log:
+        "results/logs/metrics.log",
+    benchmark:
+        "results/benchmarks/metrics.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=700,
+        runtime=10,
+    params:
+        scale=plan.scale,
+        code=plan.code("metrics"),
+    message:
+        "All metrics by model, scale {params.scale}"
+    shell:
+        "python -m betavae metrics --log {log} --measures {input.measures} --scores {input.scores}"
+        " --library {input.library} --png {output.png} --pdf {output.pdf} --csv {output.csv} --md {output.md}"
+        " --scale {params.scale}"

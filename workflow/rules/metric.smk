@@ -90,3 +90,29 @@ use rule publish_score as publish_sweep with:
         "results/logs/publish_sweep_{point}.log",
     message:
         "results/sweep/metric_{wildcards.point}.json from {input}"
+
+
+# The metrics in use since the paper, all of them on one model's codes.
+rule measures:
+    input:
+        codes=plan.stored_codes,
+        dataset=plan.dataset,
+    output:
+        measures="results/{scale}/measures/{model}.json",
+    log:
+        "results/{scale}/logs/measures_{model}.log",
+    benchmark:
+        "results/{scale}/benchmarks/measures_{model}.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=plan.measures_settings,
+        code=plan.code("measures"),
+    message:
+        "Measure {wildcards.model} by the metrics in use since the paper, scale {wildcards.scale}"
+    shell:
+        "python -m betavae measures --log {log} --dataset {input.dataset} --codes {input.codes}"
+        " --output {output.measures} --settings {params.settings:q}"

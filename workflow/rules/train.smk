@@ -13,7 +13,7 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train_{model}.tsv"
     wildcard_constraints:
-        model=f"{TRAINED}|{SWEEP}",
+        model=f"{TRAINED}|{SWEEP}|{SUBSET}",
     conda:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
@@ -43,7 +43,7 @@ rule history:
     benchmark:
         "results/benchmarks/history_{model}.tsv"
     wildcard_constraints:
-        model=f"{BETA}|{SWEEP}",
+        model=f"{BETA}|{SWEEP}|{SUBSET}",
     conda:
         "../../envs/betavae.yaml"
     resources:

@@ -1,0 +1,106 @@
+"""Walks along the latents of trained networks, one replica of a model at a time, arrays in and out.
+
+Knows of a network only what `systems.Network` promises, so every system with a decoder can be walked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+
+from betavae.device import prepare_cpu, unpack_floats
+from betavae.factor_shares import live_latents
+from betavae.models import load_model
+from betavae.pictures import best_replica, title
+from betavae.shapes import PIXELS, SIDE
+from betavae.stream import stream
+from betavae.systems import Network
+
+CPU = torch.device("cpu")
+SAMPLE = 4096  # images over which the variance of codes is taken
+AT_ONCE = 64  # images decoded together: the maps of a convolutional decoder are large
+
+
+@dataclass(frozen=True)
+class Walker:
+    """One replica of a trained model, and how much each of its latents says over the data."""
+
+    title: str  # for people: model and replica
+    network: Network  # of this replica alone
+    said: np.ndarray  # (M,) KL in nats or, where codes have none, their variance over the images
+
+    @property
+    def order(self) -> np.ndarray:
+        """The latents (M,), the one that says most first."""
+        return np.argsort(-self.said, kind="stable")
+
+    @property
+    def live(self) -> np.ndarray:
+        """The live latents, in that order; the first alone where none is live."""
+        live = live_latents(self.said, self.said if self.network.posterior else None)
+        return self.order[: max(1, int(live.sum()))]
+
+    def values(self, steps: int) -> np.ndarray:
+        """The stops (steps,) of a walk from one end to the other."""
+        return np.linspace(*self.network.traversal, steps)
+
+    def label(self, latent: int) -> str:
+        """The latent's number, counted from 1, with its KL in nats or, where there is none, its variance."""
+        return f"z{latent + 1}  {'KL' if self.network.posterior else 'var'} {self.said[latent]:.2f}"
+
+    def encode(self, bits: np.ndarray) -> np.ndarray:
+        """Codes (n, M) of packed images (n, 512)."""
+        return encode(self.network, bits)
+
+    @torch.inference_mode()
+    def generate(self, codes: np.ndarray) -> np.ndarray:
+        """Mean images (..., 64, 64) of codes (..., M)."""
+        parts = torch.from_numpy(codes.astype(np.float32)).reshape(1, -1, codes.shape[-1]).split(AT_ONCE, dim=1)
+        images = torch.cat([self.network.generate(part)[0] for part in parts])
+        return images.reshape(*codes.shape[:-1], SIDE, SIDE).numpy()
+
+    def walk(self, start: np.ndarray, latents: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Images (latents, values, 64, 64): one latent at a time takes the values, the others stay at `start` (M,)."""
+        codes = np.tile(start, (len(latents), len(values), 1))
+        for row, latent in enumerate(latents):
+            codes[row, :, latent] = values
+        return self.generate(codes)
+
+
+@torch.inference_mode()
+def encode(network: Network, bits: np.ndarray) -> np.ndarray:
+    """Codes (n, M) of packed images (n, 512) by a network of one replica."""
+    every = torch.arange(PIXELS)
+    parts = (unpack_floats(torch.from_numpy(bits[first : first + 256])) for first in range(0, len(bits), 256))
+    return torch.cat([network.encode_lit(pixels, every)[0][0] for pixels in parts]).numpy()
+
+
+def variance(network: Network, bits: np.ndarray) -> np.ndarray:
+    """The variance (M,) of codes over a sample of the images (N, 512)."""
+    sample = stream(0, "pictures").choice(len(bits), min(SAMPLE, len(bits)), replace=False)
+    return encode(network, bits[np.sort(sample)]).var(0)
+
+
+def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tuple[Walker | None, dict[str, Any]]:
+    """A model's best replica by its metric file, None where all diverged, and what the metric file says.
+
+    The KL is read from the model's summary; bits (N, 512): the images, where there is none.
+    """
+    prepare_cpu(1)
+    scored = json.loads(score.read_text(encoding="utf-8"))
+    if (best := best_replica(scored)) is None:
+        return None, scored
+    replica = best[0]
+    network = load_model(model, CPU, replica)[0]
+    if network.posterior:
+        with h5py.File(summary) as file:
+            said = file["kl"][replica]
+    else:
+        said = variance(network, bits)
+    return Walker(f"{title(model.stem)}, replica {replica}", network, said), scored
