@@ -53,11 +53,11 @@ rule all:
     default_target: True
     input:
         rules.figure6.input,
-        rules.figures7.input,
-        rules.table2.output,
         rules.stability.output,
         rules.choose_beta.output,
         rules.choose_beta_by_eye.output,
+        rules.figures7.input,
+        rules.table2.output,
         expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
         rules.metrics.output,
         rules.continuity.input,

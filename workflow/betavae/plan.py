@@ -121,10 +121,6 @@ class Plan:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
 
-    def few_labels(self, model: str) -> str:
-        """What few labels say of a model of the sweep, and what its latents follow."""
-        return f"results/{self.scale}/few_labels/{model}.json"
-
     def known(self, model: str, target: str) -> str:
         """A model's name, given back; one that makes no sense ends the run, naming the target."""
         try:
@@ -133,6 +129,10 @@ class Plan:
         except NameRefused as error:
             sys.exit(f"{target}: {error}")
         return model
+
+    def few_labels(self, model: str) -> str:
+        """What few labels say of a model of the sweep, and what its latents follow."""
+        return f"results/{self.scale}/few_labels/{model}.json"
 
     def published_score(self, wildcards: Any, metric: str = "zdiff") -> str:
         """The metric file behind results/metric_{model}.json; a name that makes no sense ends the run."""
