@@ -8,7 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import sweep_name
-from betavae.plan import BETA, SWEEP, TRAINED, Plan, count_gpus
+from betavae.plan import BETA, SWEEP, SYSTEM, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
 
@@ -59,6 +59,7 @@ rule all:
             model=plan.trained_models(),
             suffix=["png", "pdf"],
         ),
+        expand(rules.samples.output, model=plan.sampled_models()),
 
 
 onsuccess:

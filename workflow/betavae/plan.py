@@ -15,12 +15,22 @@ from typing import Any
 from betavae import config as config_module
 from betavae.digest import PACKAGE, code_digest
 from betavae.errors import UserError
-from betavae.names import MAIN_BETAS, NAMED_MODELS, NameRefused, beta_name, check_model, parse_beta, sweep_name
+from betavae.names import (
+    MAIN_BETAS,
+    NAMED_MODELS,
+    TRAINED_SYSTEMS,
+    NameRefused,
+    beta_name,
+    check_model,
+    parse_beta,
+    sweep_name,
+)
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
 BETA = r"beta[0-9.]+"
-TRAINED = rf"{BETA}|vae_untrained"
+SYSTEM = "|".join(TRAINED_SYSTEMS)
+TRAINED = rf"{BETA}|{SYSTEM}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
 
 
@@ -108,7 +118,11 @@ class Plan:
 
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
-        return [beta_name(beta) for beta in MAIN_BETAS]
+        return [*TRAINED_SYSTEMS, *map(beta_name, MAIN_BETAS)]
+
+    def sampled_models(self) -> list[str]:
+        """The main models that are watched by sheets of samples through training."""
+        return [model for model in TRAINED_SYSTEMS if "sheets" in self.preset(self.scale)[model]]
 
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
@@ -134,6 +148,10 @@ class Plan:
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
+        if model in TRAINED_SYSTEMS:
+            own = dict(preset[model])
+            seeds, threads = self.seeds(own.pop("replicas")), self.config["threads"]
+            return {"system": model, "seeds": seeds, "optimiser": "adam", **own, "threads": threads}
         beta, latents = (1.0, None) if model == "vae_untrained" else parse_beta(model)
         replicas = preset["sweep"]["replicas"] if latents else preset["replicas"]
         return {
@@ -194,15 +212,15 @@ class Plan:
         """What a run of all will train and write, for the estimate of its time and disk use."""
         models = sorted({*self.trained_models(), *self.sweep_models()})
         preset = self.preset(self.scale)
-        kept = [*self.trained_models(), "vae_untrained"]
-        replicas = [preset["replicas"] * size for size in (len(kept), 3)]  # networks, and ICA on three pairs
+        kept = [self.training(self.scale, model) for model in (*self.trained_models(), "vae_untrained")]
+        codes = [[len(training["seeds"]), training["latents"]] for training in kept]
         return json.dumps(
             {
                 "scale": self.scale,
                 "threads": self.config["threads"],
                 "strides": self.config["grids"][preset["grid"]],
                 "trainings": {model: self.training(self.scale, model) for model in models},
-                "codes": [[count, preset["latents"]] for count in replicas],
+                "codes": [*codes, [3 * preset["replicas"], preset["latents"]]],  # the last: ICA on three pairs
             }
         )
 
@@ -214,10 +232,15 @@ class Plan:
     # Resources -----------------------------------------------------------------------------------
 
     def weights(self, scale: str, model: str) -> int:
-        """Numbers in the weights of all replicas of a model."""
+        """Numbers in the weights of all replicas of a model, or what stands for them in the memory that it needs."""
         chosen = self.training(scale, model)
-        width, latents = chosen["width"], chosen["latents"]
-        own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
+        if model == "infogan":
+            # A third of what its graphs hold: the maps of G, of D on data, on samples, and those of their gradients.
+            wide, narrow = chosen["channels"]
+            own = 5 * chosen["batch"] * (256 * wide + 1024 * narrow + 4096)
+        else:
+            width, latents = chosen["width"], chosen["latents"]
+            own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
         return own * len(chosen["seeds"])
 
     def training_mb(self, wildcards: Any) -> int:
