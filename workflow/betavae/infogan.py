@@ -18,11 +18,13 @@ sigmoid; Q: D's trunk, FC 128, FC 5; Adam, 1e-3 for G, 2e-4 for D; instance nois
   are the data's moments, since codes are inferred from data.
 - 0.2 is the instance noise's standard deviation. There is none in evaluation: codes are a function of the image.
 - An image is generated from codes alone with the noise variables at 0, the middle of their range.
-- Real and invented images are drawn uniformly; weights are Xavier's and biases zero, as for all systems.
+- Weights begin as Xavier's and biases at zero, as for all systems; biases before a batch norm, which would take them
+  away again, stay there. 1.5 is taken from G's last layer before the tanh: images begin dark, as the data are.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +40,7 @@ from betavae.stacked import StackedBatchNorm, StackedConv2d, StackedConvTranspos
 from betavae.stream import stream
 from betavae.systems import Player
 
-DARK = 1.5  # taken from G's last layer before the tanh, as biases of −1.5 to begin with would do
+DARK = 1.5  # taken from G's last layer before the tanh
 LEAK = 0.1  # slope of the leaky ReLUs below zero
 COARSE = 8  # side of the maps between the fully connected layers and the (de)convolutions
 TABLE = 1 << 20  # normals in a replica's table of instance noise
@@ -108,6 +110,10 @@ class InfoGAN(nn.Module):
             nn.LeakyReLU(LEAK, inplace=True),
             StackedLinear(replicas, recognition, latents),
         )
+        for part in (self.generator, self.trunk, self.recognition):
+            for layer, after in itertools.pairwise(part):
+                if isinstance(after, StackedBatchNorm):
+                    layer.bias.requires_grad_(False)
 
     def make(self, inputs: Tensor) -> Tensor:
         """Images (R, n, 4096) in [−1, 1] of codes and noise variables (R, n, M + noise)."""
@@ -181,7 +187,7 @@ def information_bound(codes: Tensor, means: Tensor) -> Tensor:
     """Each code's lower bound on I(c; G), in nats: batch mean of log N(c; mean, 1), plus c's entropy log 2 (equation 4
     of Chen et al.). codes and means (R, batch, M) → (R, M).
 
-    With a fixed variance of 1 it is at most log 2 − ½ log 2π = −0.226, and −0.393 for a Q that always says 0.
+    With a fixed variance of 1 it is at most log 2 − ½ log 2π = −0.226, and −0.392 for a Q that always says 0.
     """
     return math.log(2) - 0.5 * math.log(2 * math.pi) - 0.5 * (codes - means).square().mean(1)
 
@@ -248,14 +254,13 @@ def players(network: InfoGAN, settings: dict[str, Any]) -> list[Player]:
         loss = adversarial_losses(fake, fake)[1]
         return loss - weight * bound(drawn, means).sum(-1), {"generator_loss": loss}
 
-    parts = (network.trunk, network.discrimination, network.recognition)
+    def learnt(*parts: nn.Module) -> list[nn.Parameter]:
+        return [weights for part in parts for weights in part.parameters() if weights.requires_grad]
+
+    judges = learnt(network.trunk, network.discrimination, network.recognition)
     return [
-        Player(
-            [weights for part in parts for weights in part.parameters()],
-            settings["discriminator_learning_rate"],
-            discriminator,
-        ),
-        Player(list(network.generator.parameters()), settings["generator_learning_rate"], generator),
+        Player(judges, settings["discriminator_learning_rate"], discriminator),
+        Player(learnt(network.generator), settings["generator_learning_rate"], generator),
     ]
 
 

@@ -54,7 +54,7 @@ class StackedConv2d(nn.Module):
         """The part of the layer's output that sees a patch, and its place, where all around the patch is known.
 
         patch (R, batch, inputs, h, w) stands at `place`, rows first to end and columns first to end, of inputs that
-        are `around` (R, 1, inputs, H, W) everywhere else.
+        are `around` (R, 1, inputs, H, W) everywhere else. For layers that see all of their inputs.
         """
         kernel, (height, width) = self.weight.shape[-1], around.shape[-2:]
         spans = []
