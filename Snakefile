@@ -8,7 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import sweep_name
-from betavae.plan import BETA, SWEEP, SYSTEM, TRAINED, Plan, count_gpus
+from betavae.plan import LEARNT, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
 

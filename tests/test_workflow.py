@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from betavae.names import NAMED_SYSTEMS
+
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
 
@@ -91,7 +93,7 @@ def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_m
     sweep = yaml.safe_load((ROOT / "config.yaml").read_text())["scales"]["laptop"]["sweep"]
     points = len(sweep["betas"]) * len(sweep["latents"])
     shared = len({1, 4} & set(sweep["betas"])) * (10 in sweep["latents"])
-    assert jobs["train"] == 3 + points - shared
+    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + points - shared
     assert jobs["encode_sweep"] == points - shared
     assert jobs["publish_sweep"] == points
     assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == 1
@@ -104,7 +106,7 @@ def test_any_beta_is_trained_on_demand(tmp_path):
 
 def test_the_paper_scale_plans_the_whole_protocol(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "all", "--config", "scale=paper")
-    assert jobs["train"] == 3 + 6 * 8 - 2
+    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + 6 * 8 - 2
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_a_whole_run_fills_every_row_of_figure_6_that_there_is_code_for(finished
     with (finished / "results/tables/figure6_left.csv").open(encoding="utf-8") as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}
     missing = {name for name, row in rows.items() if row["ours (%)"] == "not yet run"}
-    assert missing == {"DC-IGN", "InfoGAN"}
+    assert missing == {"DC-IGN"}
     assert len(rows) == 9
     for name, row in rows.items():
         if name not in missing:
@@ -173,6 +175,20 @@ def test_a_log_opens_with_code_versions_and_settings(finished):
     assert '"beta": 4.0' in log
 
 
+def test_what_became_of_infogans_replicas_is_said_in_its_history_model_and_sheet(finished):
+    with h5py.File(finished / "results/tiny/models/infogan.history.h5") as file:
+        lost, fallen = (json.loads(file.attrs[name]) for name in ("diverged", "collapsed"))
+        assert file["sheet"].shape == (2, 2, 64, 4096)
+    with (finished / "results/tables/samples_infogan.csv").open(encoding="utf-8") as file:
+        said = {row["seed"]: row["at the end"] for row in csv.DictReader(file)}
+    words = {seed: "diverged" if seed in lost else "collapsed" if seed in fallen else "trained" for seed in (0, 1)}
+    assert said == {str(seed): word for seed, word in words.items()}
+    assert (finished / "results/figures/samples_infogan.png").exists()
+    with h5py.File(finished / "results/tiny/codes/infogan.h5") as file:
+        assert file["mean"].shape == (2, 3 * 2 * 4 * 8 * 8, 5)
+        assert "logvar" not in file
+
+
 def test_a_second_run_does_nothing(finished):
     assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {}
 
@@ -199,7 +215,7 @@ def test_more_classifier_steps_rescore_and_train_nothing(finished, tmp_path):
     # The sweep's codes were temporary and are made anew.
     assert jobs["encode_sweep"] == 2
     assert "encode" not in jobs
-    assert jobs["score"] == 7 + 2
+    assert jobs["score"] == 7 + 2 + 2 * len(NAMED_SYSTEMS)
     assert jobs["figure6_left"] == jobs["figure6_right"] == 1
 
 

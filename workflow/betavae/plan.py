@@ -18,7 +18,7 @@ from betavae.errors import UserError
 from betavae.names import (
     MAIN_BETAS,
     NAMED_MODELS,
-    TRAINED_SYSTEMS,
+    NAMED_SYSTEMS,
     NameRefused,
     beta_name,
     check_model,
@@ -29,8 +29,8 @@ from betavae.names import (
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
 BETA = r"beta[0-9.]+"
-SYSTEM = "|".join(TRAINED_SYSTEMS)
-TRAINED = rf"{BETA}|{SYSTEM}|vae_untrained"
+LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more
+TRAINED = rf"{LEARNT}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
 
 
@@ -118,11 +118,11 @@ class Plan:
 
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
-        return [*TRAINED_SYSTEMS, *map(beta_name, MAIN_BETAS)]
+        return [*NAMED_SYSTEMS, *map(beta_name, MAIN_BETAS)]
 
     def sampled_models(self) -> list[str]:
         """The main models that are watched by sheets of samples through training."""
-        return [model for model in TRAINED_SYSTEMS if "sheets" in self.preset(self.scale)[model]]
+        return [model for model in NAMED_SYSTEMS if "sheets" in self.preset(self.scale)[model]]
 
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
@@ -148,10 +148,10 @@ class Plan:
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
-        if model in TRAINED_SYSTEMS:
-            own = dict(preset[model])
-            seeds, threads = self.seeds(own.pop("replicas")), self.config["threads"]
-            return {"system": model, "seeds": seeds, "optimiser": "adam", **own, "threads": threads}
+        if model in NAMED_SYSTEMS:
+            own = {key: value for key, value in preset[model].items() if key != "replicas"}
+            seeds = self.seeds(preset[model]["replicas"])
+            return {"system": model, "seeds": seeds, **own, "threads": self.config["threads"]}
         beta, latents = (1.0, None) if model == "vae_untrained" else parse_beta(model)
         replicas = preset["sweep"]["replicas"] if latents else preset["replicas"]
         return {
@@ -212,15 +212,15 @@ class Plan:
         """What a run of all will train and write, for the estimate of its time and disk use."""
         models = sorted({*self.trained_models(), *self.sweep_models()})
         preset = self.preset(self.scale)
-        kept = [self.training(self.scale, model) for model in (*self.trained_models(), "vae_untrained")]
-        codes = [[len(training["seeds"]), training["latents"]] for training in kept]
+        kept = [len(self.training(self.scale, model)["seeds"]) for model in (*self.trained_models(), "vae_untrained")]
+        replicas = [sum(kept), 3 * preset["replicas"]]  # networks, and ICA on three pairs
         return json.dumps(
             {
                 "scale": self.scale,
                 "threads": self.config["threads"],
                 "strides": self.config["grids"][preset["grid"]],
                 "trainings": {model: self.training(self.scale, model) for model in models},
-                "codes": [*codes, [3 * preset["replicas"], preset["latents"]]],  # the last: ICA on three pairs
+                "codes": [[count, preset["latents"]] for count in replicas],
             }
         )
 
@@ -232,24 +232,30 @@ class Plan:
     # Resources -----------------------------------------------------------------------------------
 
     def weights(self, scale: str, model: str) -> int:
-        """Numbers in the weights of all replicas of a model, or what stands for them in the memory that it needs."""
+        """Numbers in the weights of all replicas of a model (few in a convolutional one)."""
         chosen = self.training(scale, model)
-        if model == "infogan":
-            # A third of what its graphs hold: the maps of G, of D on data, on samples, and those of their gradients.
-            wide, narrow = chosen["channels"]
-            own = 5 * chosen["batch"] * (256 * wide + 1024 * narrow + 4096)
-        else:
-            width, latents = chosen["width"], chosen["latents"]
-            own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
+        if chosen["system"] != "vae":
+            return 0
+        width, latents = chosen["width"], chosen["latents"]
+        own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
         return own * len(chosen["seeds"])
 
+    def maps_mb(self, scale: str, model: str) -> float:
+        """Memory that a convolutional network's first maps of one image need, all replicas."""
+        chosen = self.training(scale, model)
+        return 4e-6 * 4096 * max(chosen.get("channels", [0])) * len(chosen["seeds"])
+
     def training_mb(self, wildcards: Any) -> int:
-        """Memory of a training job: weights, gradients, the optimiser's state, torch and the mapped images."""
-        return 1100 + int(6 * 4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+        """Memory of a training job: weights, gradients, the optimiser's state, maps, torch and the mapped images."""
+        model = wildcards.scale, wildcards.model
+        return 1100 + int(
+            6 * 4 * self.weights(*model) / 1e6 + 8 * self.training(*model)["batch"] * self.maps_mb(*model)
+        )
 
     def codes_mb(self, wildcards: Any) -> int:
         """Memory of an encoding job (the codes are mapped, not held)."""
-        return 1500 + int(4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+        model = wildcards.scale, wildcards.model
+        return 1500 + int(4 * self.weights(*model) / 1e6 + 3 * 128 * self.maps_mb(*model))
 
     def gpu(self) -> int:
         """GPUs that a training job asks for."""

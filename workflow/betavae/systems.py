@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor, nn
 
 from betavae.errors import UserError
-from betavae.names import TRAINED_SYSTEMS
+from betavae.names import NAMED_SYSTEMS
 
-SYSTEMS = ("vae", *TRAINED_SYSTEMS)
+SYSTEMS = ("vae", *NAMED_SYSTEMS)
 
 
 class Player(NamedTuple):
