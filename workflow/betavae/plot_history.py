@@ -14,7 +14,7 @@ import numpy as np
 
 from betavae import style
 
-# What may be recorded of a replica (R,), and of each of its latents (R, M), with the axis' label.
+# What may be recorded of a replica (R,), and of each of its latents (R, M), with the axes' labels.
 RECORDED = {
     "loss": "loss (nats)",
     "reconstruction": "reconstruction (nats)",
@@ -23,7 +23,10 @@ RECORDED = {
     "accuracy": "discriminator's accuracy",
     "lit_area": "lit area of samples",
 }
-EACH_LATENT = {"kl": "KL (nats)", "information": "information bound (nats)"}
+EACH_LATENT = {
+    "kl": ("KL (nats)", "KL of each latent (nats)"),
+    "information": ("information bound (nats)", "bound of each code (nats)"),
+}
 
 
 def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
@@ -34,7 +37,8 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
     each = next(name for name in EACH_LATENT if name in arrays)
     own = arrays[each]
     panels = {label: arrays[name] for name, label in RECORDED.items() if name in arrays}
-    panels |= {EACH_LATENT[each]: own.sum(-1)}
+    whole, part = EACH_LATENT[each]
+    panels |= {whole: own.sum(-1)}
     figure, axes = style.plt.subplots(1, len(panels) + 1, figsize=(max(7.2, 1.6 * len(panels)), 2.3))
     for axis, (label, values) in zip(axes, panels.items(), strict=False):
         for replica, seed in enumerate(settings["seeds"]):
@@ -51,7 +55,7 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
         low, middle, high = np.nanquantile(ordered[:, :, latent], (0, 0.5, 1), axis=1)
         axes[-1].plot(arrays["step"], middle, lw=0.9)
         axes[-1].fill_between(arrays["step"], low, high, alpha=0.2, lw=0)
-    axes[-1].set_ylabel(EACH_LATENT[each].replace(" (", " of each latent ("))
+    axes[-1].set_ylabel(part)
     for axis in axes:
         axis.set_xlabel("step")
     name = history.name.removesuffix(".history.h5")
