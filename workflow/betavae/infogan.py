@@ -213,9 +213,9 @@ def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: F
 class InstanceNoise:
     """Adds N(0, deviation²) to images (Sønderby et al. 2016) out of a table of normals for each replica.
 
-    The three draws of a step at batch 128 are 1.6 million normals a replica, 24 ms of one CPU core. Instead each replica
-    draws a table once, in 0.07 s, and each image reads 4096 numbers of it from a place of its own, 2 ms a step: the same
-    on every device. Two images whose places lie closer than 4096 share noise, moved.
+    The three draws of a step at batch 128 are 1.6 million normals a replica, 24 ms of one CPU core. Instead each
+    replica draws a table once, in 0.07 s, and each image reads 4096 numbers of it from a place of its own, 2 ms a
+    step: the same on every device. Two images whose places lie closer than 4096 share noise, moved.
     """
 
     def __init__(self, seeds: Sequence[int], deviation: float, device: torch.device) -> None:
