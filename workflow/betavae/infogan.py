@@ -1,4 +1,4 @@
-"""InfoGAN on the 2D shapes (Chen et al. 2016; Table 1 and appendix A.4 of the β-VAE paper), replicas stacked.
+"""InfoGAN on the 2D shapes (Chen et al. 2016; Table 1 of the β-VAE paper), replicas stacked.
 
 A generator G makes images of five codes c ~ U(−1, 1) and five noise variables ~ U(−1, 1); a discriminator D tells
 them from the data; a recognition network Q reads the codes off an image. The five means that Q infers are the
@@ -16,8 +16,9 @@ sigmoid; Q: D's trunk, FC 128, FC 5; Adam, 1e-3 for G, 2e-4 for D; instance nois
   G only. The bound on the mutual information enters both losses. D takes its turn first, both see the same samples.
 - Data and samples pass D as batches of their own, as in the authors' code; what D's batch norm keeps for evaluation
   are the data's moments, since codes are inferred from data.
-- 0.2 is the instance noise's variance, as in the paper's N(0, I), so its deviation 0.45. With a deviation of 0.2 the
-  discriminator won within 2,000 steps at the scale `laptop`. There is none in evaluation: codes are a function of the image.
+- 0.2 is the instance noise's variance, as I is in the paper's N(0, I). (With a deviation of 0.2, D was right in 88 % of
+  the cases after 2,000 steps at the scale `laptop` and samples frayed; with the variance in 59 %, and they sharpened.)
+  There is none in evaluation: codes are a function of the image.
 - An image is generated from codes alone with the noise variables at 0, the middle of their range.
 - Weights begin as Xavier's and biases at zero, as for all systems; biases before a batch norm, which would take them
   away again, stay there. 1.5 is taken from G's last layer before the tanh: images begin dark, as the data are.
@@ -185,7 +186,7 @@ def adversarial_losses(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def information_bound(codes: Tensor, means: Tensor) -> Tensor:
-    """Each code's lower bound on I(c; G), in nats: batch mean of log N(c; mean, 1), plus c's entropy log 2 (equation 4
+    """Each code's lower bound on I(c; G), in nats: batch mean of log N(c; mean, 1), plus c's entropy log 2 (section 5
     of Chen et al.). codes and means (R, batch, M) → (R, M).
 
     With a fixed variance of 1 it is at most log 2 − ½ log 2π = −0.226, and −0.392 for a Q that always says 0.
