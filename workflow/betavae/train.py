@@ -158,15 +158,16 @@ def main(*, bits: Path, dataset: Path, model: Path, history: Path, settings: str
     lost = diverged(arrays, network)
     if lost:
         job.tell(f"{model.stem}: replicas {lost} diverged (their losses are not finite); they rank lowest")
-    fallen = [r for r in collapsed(recorded.sheets[-1][1]) if r not in lost] if recorded.sheets else []
-    if fallen:
-        job.tell(f"{model.stem}: replicas {fallen} collapsed (their samples are too dark, too light or all alike)")
     made = {
         "settings": settings,
         "diverged": json.dumps(lost),
-        "collapsed": json.dumps(fallen),
         "provenance": json.dumps(job.provenance("train", chosen["system"], device=str(on))),
     }
+    if recorded.sheets:
+        fallen = [replica for replica in collapsed(recorded.sheets[-1][1]) if replica not in lost]
+        made["collapsed"] = json.dumps(fallen)
+        if fallen:
+            job.tell(f"{model.stem}: replicas {fallen} collapsed (their samples are too dark, too light or all alike)")
     with job.atomic(history) as part, h5py.File(part, "w") as file:
         for name, array in arrays.items():
             file[name] = array
