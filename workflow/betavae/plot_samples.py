@@ -53,7 +53,7 @@ def draw(
     """The picture: a line a step and a block a replica, every column the same codes and noise."""
     chosen = np.unique(np.linspace(0, len(steps) - 1, min(STEPS, len(steps))).round().astype(int))
     replicas = range(min(REPLICAS, len(seeds)))
-    height = 7.2 * len(chosen) / COLUMNS
+    height = 6.5 * len(chosen) / COLUMNS
     figure, axes = style.plt.subplots(len(replicas), 1, figsize=(7.2, 0.5 + (height + 0.25) * len(replicas)))
     for replica, axis in zip(replicas, np.atleast_1d(axes), strict=True):
         lines = sheets[chosen, replica, :COLUMNS].reshape(len(chosen), COLUMNS, SIDE, SIDE)
