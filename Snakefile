@@ -8,7 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import BLIND_SPOT, sweep_name
-from betavae.plan import BETA, SUBSET, SWEEP, TRAINED, Plan, count_gpus
+from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
 
@@ -71,6 +71,7 @@ rule all:
             suffix=["png", "pdf"],
         ),
         rules.pictures.input,
+        expand(rules.samples.output, model=plan.sampled_models()),
 
 
 onsuccess:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from betavae.names import NAMED_SYSTEMS
+
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
 
@@ -98,7 +100,7 @@ def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_m
     points = len(sweep["betas"]) * len(sweep["latents"])
     shared = len({1, 4} & set(sweep["betas"])) * (10 in sweep["latents"])
     figure8 = jobs["publish_continuity"]
-    assert jobs["train"] == 3 + points - shared + figure8
+    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + points - shared + figure8
     assert jobs["encode_sweep"] == points - shared
     assert jobs["publish_sweep"] == points
     assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == jobs["figure8"] == 1
@@ -118,7 +120,7 @@ def test_models_are_compared_by_name_and_trained_where_they_are_not_yet(tmp_path
 def test_the_paper_scale_plans_the_whole_protocol(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "all", "--config", "scale=paper")
     # Figure 8's whole data set is the main model.
-    assert jobs["train"] == 3 + 6 * 8 - 2 + jobs["publish_continuity"] - 1
+    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + 6 * 8 - 2 + jobs["publish_continuity"] - 1
 
 
 def test_figure_8_asks_for_a_model_a_distance_and_noise_of_each_training_set(tmp_path):
@@ -143,7 +145,7 @@ def test_a_whole_run_fills_every_row_of_figure_6_that_there_is_code_for(finished
     with (finished / "results/tables/figure6_left.csv").open(encoding="utf-8") as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}
     missing = {name for name, row in rows.items() if row["ours (%)"] == "not yet run"}
-    assert missing == {"DC-IGN", "InfoGAN"}
+    assert missing == {"DC-IGN"}
     assert len(rows) == 9
     for name, row in rows.items():
         if name not in missing:
@@ -253,6 +255,20 @@ def test_a_log_opens_with_code_versions_and_settings(finished):
     assert '"beta": 4.0' in log
 
 
+def test_what_became_of_infogans_replicas_is_said_in_its_history_model_and_sheet(finished):
+    with h5py.File(finished / "results/tiny/models/infogan.history.h5") as file:
+        lost, fallen = (json.loads(file.attrs[name]) for name in ("diverged", "collapsed"))
+        assert file["sheet"].shape == (2, 2, 64, 4096)
+    with (finished / "results/tables/samples_infogan.csv").open(encoding="utf-8") as file:
+        said = {row["seed"]: row["at the end"] for row in csv.DictReader(file)}
+    words = {seed: "diverged" if seed in lost else "collapsed" if seed in fallen else "trained" for seed in (0, 1)}
+    assert said == {str(seed): word for seed, word in words.items()}
+    assert (finished / "results/figures/samples_infogan.png").exists()
+    with h5py.File(finished / "results/tiny/codes/infogan.h5") as file:
+        assert file["mean"].shape == (2, 3 * 2 * 4 * 8 * 8, 5)
+        assert "logvar" not in file
+
+
 def test_a_second_run_does_nothing(finished):
     assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {}
 
@@ -280,7 +296,8 @@ def test_more_classifier_steps_rescore_and_train_nothing(finished, tmp_path):
     assert jobs["encode_sweep"] == 2
     assert jobs["encode_subset"] == jobs["noise"] == 4
     assert "encode" not in jobs
-    assert jobs["score"] == 8 + 2 + 4  # Figure 6's rows and the ground truth without rotation; the sweep; Figure 8
+    # Figure 6's rows and the ground truth without rotation; the sweep; Figure 8; each system by two metrics.
+    assert jobs["score"] == 8 + 2 + 4 + 2 * len(NAMED_SYSTEMS)
     assert jobs["metrics"] == 1
     assert "measures" not in jobs
     assert jobs["figure6_left"] == jobs["figure6_right"] == 1

@@ -77,6 +77,8 @@ def expectation(error: ValidationError) -> str:
         return "one of " + ", ".join(map(str, error.validator_value))
     if error.validator == "minItems":
         return f"a list with {error.validator_value} or more values"
+    if error.validator == "maxItems":
+        return f"a list with {error.validator_value} or fewer values"
     if error.validator == "uniqueItems":
         return "a list without duplicates"
     if error.validator == "pattern":
@@ -84,6 +86,7 @@ def expectation(error: ValidationError) -> str:
     kinds = schema.get("type", "a value")
     words = " or ".join([kinds] if isinstance(kinds, str) else kinds)
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds["multipleOf"] = "a multiple of"
     limits = " and ".join(f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema)
     return f"{words} {limits}".strip()
 

@@ -22,6 +22,7 @@ from betavae.names import (
     BLIND_SPOT,
     MAIN_BETAS,
     NAMED_MODELS,
+    NAMED_SYSTEMS,
     SUBSETS,
     NameRefused,
     beta_name,
@@ -35,7 +36,8 @@ from betavae.names import (
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
 BETA = r"beta[0-9.]+"
-TRAINED = rf"{BETA}|vae_untrained"
+LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more
+TRAINED = rf"{LEARNT}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
 SUBSET = rf"beta4_(?:{'|'.join(SUBSETS)})[0-9]+"
 
@@ -240,7 +242,11 @@ class Plan:
 
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
-        return [beta_name(beta) for beta in MAIN_BETAS]
+        return [*NAMED_SYSTEMS, *map(beta_name, MAIN_BETAS)]
+
+    def sampled_models(self) -> list[str]:
+        """The main models that are watched by sheets of samples through training."""
+        return [model for model in NAMED_SYSTEMS if "sheets" in self.preset(self.scale)[model]]
 
     def compared_models(self) -> list[str]:
         """The rows of tables/metrics."""
@@ -313,6 +319,10 @@ class Plan:
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
+        if model in NAMED_SYSTEMS:
+            own = {key: value for key, value in preset[model].items() if key != "replicas"}
+            seeds = self.seeds(preset[model]["replicas"])
+            return {"system": model, "seeds": seeds, **own, "threads": self.config["threads"]}
         steps, own = preset["steps"], {}
         if model == "vae_untrained":
             beta, latents, steps = 1.0, None, 0
@@ -404,8 +414,8 @@ class Plan:
         continuity = map(self.continuity_model, self.continuity_points())
         models = sorted({*self.trained_models(), *self.sweep_models(), *continuity})
         preset = self.preset(self.scale)
-        kept = [*self.trained_models(), "vae_untrained"]
-        replicas = [preset["replicas"] * size for size in (len(kept), 3)]  # networks, and ICA on three pairs
+        kept = [len(self.training(self.scale, model)["seeds"]) for model in (*self.trained_models(), "vae_untrained")]
+        replicas = [sum(kept), 3 * preset["replicas"]]  # networks, and ICA on three pairs
         return json.dumps(
             {
                 "scale": self.scale,
@@ -486,19 +496,30 @@ class Plan:
     # Resources -----------------------------------------------------------------------------------
 
     def weights(self, scale: str, model: str) -> int:
-        """Numbers in the weights of all replicas of a model."""
+        """Numbers in the weights of all replicas of a model (few in a convolutional one)."""
         chosen = self.training(scale, model)
+        if chosen["system"] != "vae":
+            return 0
         width, latents = chosen["width"], chosen["latents"]
         own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
         return own * len(chosen["seeds"])
 
+    def maps_mb(self, scale: str, model: str) -> float:
+        """Memory that a convolutional network's first maps of one image need, all replicas."""
+        chosen = self.training(scale, model)
+        return 4e-6 * 4096 * max(chosen.get("channels", [0])) * len(chosen["seeds"])
+
     def training_mb(self, wildcards: Any) -> int:
-        """Memory of a training job: weights, gradients, the optimiser's state, torch and the mapped images."""
-        return 1100 + int(6 * 4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+        """Memory of a training job: weights, gradients, the optimiser's state, maps, torch and the mapped images."""
+        model = wildcards.scale, wildcards.model
+        return 1100 + int(
+            6 * 4 * self.weights(*model) / 1e6 + 8 * self.training(*model)["batch"] * self.maps_mb(*model)
+        )
 
     def codes_mb(self, wildcards: Any) -> int:
         """Memory of an encoding job (the codes are mapped, not held)."""
-        return 1500 + int(4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+        model = wildcards.scale, wildcards.model
+        return 1500 + int(4 * self.weights(*model) / 1e6 + 3 * 128 * self.maps_mb(*model))
 
     def pictures_mb(self, wildcards: Any) -> int:
         """Memory of a job that draws with one replica of a model at a time."""

@@ -1,4 +1,8 @@
-"""Plot a training history: loss, reconstruction and KL in nats an image, a line a replica, and KL per latent."""
+"""Plot a training history: what was recorded, a line a replica, and last what was recorded of each latent.
+
+Of a VAE: loss, reconstruction and KL in nats an image; of InfoGAN: both players' losses, the discriminator's accuracy,
+the information bound and the samples' lit area.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +14,51 @@ import numpy as np
 
 from betavae import style
 
+# What may be recorded of a replica (R,), and of each of its latents (R, M), with the axes' labels.
+RECORDED = {
+    "loss": "loss (nats)",
+    "reconstruction": "reconstruction (nats)",
+    "discriminator_loss": "discriminator's loss (nats)",
+    "generator_loss": "generator's loss (nats)",
+    "accuracy": "discriminator's accuracy",
+    "lit_area": "lit area of samples",
+}
+EACH_LATENT = {
+    "kl": ("KL (nats)", "KL of each latent (nats)"),
+    "information": ("information bound (nats)", "bound of each code (nats)"),
+}
+
 
 def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
     """Write the figure from {model}.history.h5."""
     with h5py.File(history) as file:
         settings = json.loads(file.attrs["settings"])
         arrays = {name: file[name][:] for name in file}
-    kl = arrays["kl"]
-    panels = {
-        "loss (nats)": arrays["loss"],
-        "reconstruction (nats)": arrays["reconstruction"],
-        "KL (nats)": kl.sum(-1),
-    }
-    figure, axes = style.plt.subplots(1, 4, figsize=(7.2, 2.3))
+    each = next(name for name in EACH_LATENT if name in arrays)
+    own = arrays[each]
+    panels = {label: arrays[name] for name, label in RECORDED.items() if name in arrays}
+    whole, part = EACH_LATENT[each]
+    panels |= {whole: own.sum(-1)}
+    figure, axes = style.plt.subplots(1, len(panels) + 1, figsize=(max(7.2, 1.6 * len(panels)), 2.3))
     for axis, (label, values) in zip(axes, panels.items(), strict=False):
         for replica, seed in enumerate(settings["seeds"]):
             axis.plot(arrays["step"], values[:, replica], label=f"seed {seed}", lw=0.9)
         finite = values[np.isfinite(values)]
         if len(finite):
-            axis.set_ylim(0.97 * finite.min(), 1.03 * np.quantile(finite, 0.97))
+            low, high = finite.min(), np.quantile(finite, 0.97)
+            axis.set_ylim(low - 0.03 * abs(low), high + 0.03 * abs(high))
         axis.set_ylabel(label)
     if len(settings["seeds"]) <= 6:
         axes[0].legend()
-    ordered = -np.sort(-kl, axis=-1)  # latents change places between replicas; their order by KL does not
-    for latent in range(kl.shape[-1]):
+    ordered = -np.sort(-own, axis=-1)  # latents change places between replicas; their order does not
+    for latent in range(own.shape[-1]):
         low, middle, high = np.nanquantile(ordered[:, :, latent], (0, 0.5, 1), axis=1)
-        axes[3].plot(arrays["step"], middle, lw=0.9)
-        axes[3].fill_between(arrays["step"], low, high, alpha=0.2, lw=0)
-    axes[3].set_ylabel("KL of each latent (nats)")
+        axes[-1].plot(arrays["step"], middle, lw=0.9)
+        axes[-1].fill_between(arrays["step"], low, high, alpha=0.2, lw=0)
+    axes[-1].set_ylabel(part)
     for axis in axes:
         axis.set_xlabel("step")
     name = history.name.removesuffix(".history.h5")
-    figure.suptitle(f"Training of {name}: β = {settings['beta']:g}, {settings['latents']} latents")
+    beta = f"β = {settings['beta']:g}, " if "beta" in settings else ""
+    figure.suptitle(f"Training of {name}: {beta}{settings['latents']} latents")
     style.save(figure, png, pdf, scale, "means over an image; right: latents by rank, line: median replica, band: all")

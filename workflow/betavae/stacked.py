@@ -93,6 +93,31 @@ class StackedConv2d(nn.Module):
         replicas = zip(x, self.weight, self.bias, strict=True)
         return torch.stack([F.conv2d(one, w, b, self.stride, self.padding) for one, w, b in replicas])
 
+    def within(
+        self, patch: Tensor, place: tuple[int, int, int, int], around: Tensor
+    ) -> tuple[Tensor, tuple[int, int, int, int]]:
+        """The part of the layer's output that sees a patch, and its place, where all around the patch is known.
+
+        patch (R, batch, inputs, h, w) stands at `place`, rows first to end and columns first to end, of inputs that
+        are `around` (R, 1, inputs, H, W) everywhere else. For layers that see all of their inputs.
+        """
+        kernel, (height, width) = self.weight.shape[-1], around.shape[-2:]
+        spans = []
+        for first, end, size in ((*place[:2], height), (*place[2:], width)):
+            outputs = (size + 2 * self.padding - kernel) // self.stride + 1
+            low = max(0, -(-(first + self.padding - kernel + 1) // self.stride))
+            spans.append((low, min(outputs, (end - 1 + self.padding) // self.stride + 1)))
+        (top, bottom), (left, right) = spans
+        row, column = top * self.stride, left * self.stride  # where the inputs that are needed begin, padding counted
+        inputs = F.pad(around, (self.padding,) * 4)[
+            ..., row : (bottom - 1) * self.stride + kernel, column : (right - 1) * self.stride + kernel
+        ].repeat(1, patch.shape[1], 1, 1, 1)
+        row, column = place[0] + self.padding - row, place[2] + self.padding - column
+        inputs[..., row : row + patch.shape[-2], column : column + patch.shape[-1]] = patch
+        replicas = zip(inputs, self.weight, self.bias, strict=True)
+        found = torch.stack([F.conv2d(one, w, b, self.stride) for one, w, b in replicas])
+        return found, (top, bottom, left, right)
+
 
 class StackedConvTranspose2d(nn.Module):
     """A transposed convolution for each replica: (R, batch, inputs, H, W) → (R, batch, outputs, H', W')."""
@@ -109,6 +134,28 @@ class StackedConvTranspose2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         replicas = zip(x, self.weight, self.bias, strict=True)
         return torch.stack([F.conv_transpose2d(one, w, b, self.stride, self.padding) for one, w, b in replicas])
+
+
+class StackedBatchNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015) for each replica: (R, batch, C, …) → the same shape.
+
+    In training by the batch's own moments, a channel a mean and a variance, which the running ones (R, C), saved with
+    the weights, follow at a tenth a batch (torch's default) as long as `track` is set; in evaluation by those.
+    """
+
+    track = True
+
+    def __init__(self, replicas: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(replicas, channels))
+        self.bias = nn.Parameter(torch.zeros(replicas, channels))
+        self.register_buffer("running_mean", torch.zeros(replicas, channels))
+        self.register_buffer("running_var", torch.ones(replicas, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        momentum = 0.1 if self.track else 0.0
+        replicas = zip(x, self.running_mean, self.running_var, self.weight, self.bias, strict=True)
+        return torch.stack([F.batch_norm(*one, self.training, momentum) for one in replicas])
 
 
 @torch.no_grad()

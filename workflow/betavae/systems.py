@@ -5,7 +5,8 @@ A system's module has
 - `network_of(settings)`: the stacked network, weights zero, a `Network`;
 - `draw(rng, steps, settings, grid)`: the random inputs of so many steps of one replica, arrays (steps, …), among
   them `images` (steps, batch), the numbers of the images that it sees;
-- `players(network, settings)`: who is optimised, in the order of their turns within a step.
+- `players(network, settings)`: who is optimised, in the order of their turns within a step;
+- where settings["sheets"] ask for samples through training, `sheet(network, settings)`: images (R, n, 4096) in [0, 1].
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor, nn
 
 from betavae.errors import UserError
+from betavae.names import NAMED_SYSTEMS
 
-SYSTEMS = ("vae",)
+SYSTEMS = ("vae", *NAMED_SYSTEMS)
 
 
 class Player(NamedTuple):

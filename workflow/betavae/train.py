@@ -18,6 +18,7 @@ from betavae import job
 from betavae.device import pick_device, prepare_cpu, unpack_floats
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, open_grid
+from betavae.samples import collapsed
 from betavae.stacked import initialise
 from betavae.stream import stream
 from betavae.systems import Player, system_of
@@ -49,12 +50,16 @@ def draw_block(settings: dict[str, Any], grid: FactorGrid, block: int) -> dict[s
 
 
 class History:
-    """Means of what the losses report, over the steps between two records; kept on the device until read."""
+    """Means of what the losses report, over the steps between two records; kept on the device until read.
+
+    And sheets of samples, where a system shows any: the step and images (R, n, 4096) uint8.
+    """
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.steps: list[int] = []
         self.records: dict[str, list[Tensor]] = {}
+        self.sheets: list[tuple[int, np.ndarray]] = []
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
 
@@ -74,6 +79,12 @@ class History:
         """step (records,) and each loss (records, R, …)."""
         stacked = {name: torch.stack(values).cpu().numpy() for name, values in self.records.items()}
         return {"step": np.array(self.steps, np.int64), **stacked}
+
+
+def sheet_steps(settings: dict[str, Any]) -> set[int]:
+    """The steps after which a sheet of samples is kept: settings["sheets"] of them, the last step among them."""
+    steps, sheets = settings["steps"], settings.get("sheets", 0)
+    return {steps * (number + 1) // sheets for number in range(sheets)} - {0}
 
 
 def diverged(history: dict[str, np.ndarray], network: nn.Module) -> list[int]:
@@ -122,14 +133,18 @@ def train(
     """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8 of a factor grid.
 
     settings: system, seeds, latents, optimiser, learning_rate, initial_accumulator (of Adagrad), momentum and decay
-    (of Adam, where they are not 0.9 and 0.999), batch, steps, record_every and what the system asks for beyond these.
-    Returns the network and its history.
+    (of Adam, where they are not 0.9 and 0.999), batch, steps, record_every, sheets (of samples that are kept, of a
+    system that has any) and what the system asks for beyond these. Returns the network and its history.
     """
     network, history, steps = build(settings, device), History(settings["record_every"]), settings["steps"]
+    shown = sheet_steps(settings)
     iterator = training_steps(network, settings, bits, grid, device)
     with job.progress(steps, label) as bar:
         for step, losses in zip(range(1, steps + 1), iterator, strict=False):
             history.add(step, losses, last=step == steps)
+            if step in shown:
+                samples = system_of(settings).sheet(network, settings).nan_to_num()
+                history.sheets.append((step, (samples * 255).round().byte().cpu().numpy()))
             bar.update()
     return network, history
 
@@ -148,9 +163,17 @@ def main(*, bits: Path, dataset: Path, model: Path, history: Path, settings: str
         "diverged": json.dumps(lost),
         "provenance": json.dumps(job.provenance("train", chosen["system"], device=str(on))),
     }
+    if recorded.sheets:
+        fallen = [replica for replica in collapsed(recorded.sheets[-1][1]) if replica not in lost]
+        made["collapsed"] = json.dumps(fallen)
+        if fallen:
+            job.tell(f"{model.stem}: replicas {fallen} collapsed (their samples are too dark, too light or all alike)")
     with job.atomic(history) as part, h5py.File(part, "w") as file:
         for name, array in arrays.items():
             file[name] = array
+        if recorded.sheets:
+            file["sheet_step"] = [step for step, _ in recorded.sheets]
+            file.create_dataset("sheet", data=np.stack([images for _, images in recorded.sheets]), compression="gzip")
         file.attrs.update(made)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with job.atomic(model) as part:

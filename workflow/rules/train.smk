@@ -43,7 +43,7 @@ rule history:
     benchmark:
         "results/benchmarks/history_{model}.tsv"
     wildcard_constraints:
-        model=f"{BETA}|{SWEEP}|{SUBSET}",
+        model=f"{LEARNT}|{SWEEP}|{SUBSET}",
     conda:
         "../../envs/betavae.yaml"
     resources:
@@ -57,3 +57,35 @@ rule history:
     shell:
         "python -m betavae plot_history --log {log} --history {input.history} --png {output.png}"
         " --pdf {output.pdf} --scale {params.scale}"
+
+
+rule samples:
+    input:
+        history=f"results/{plan.scale}/models/{{model}}.history.h5",
+        bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
+        dataset=f"{plan.data(plan.scale)}/dsprites.h5",
+    output:
+        png="results/figures/samples_{model}.png",
+        pdf="results/figures/samples_{model}.pdf",
+        csv="results/tables/samples_{model}.csv",
+        md="results/tables/samples_{model}.md",
+    log:
+        "results/logs/samples_{model}.log",
+    benchmark:
+        "results/benchmarks/samples_{model}.tsv"
+    wildcard_constraints:
+        model="|".join(plan.sampled_models()),
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        scale=plan.scale,
+        code=plan.code("plot_samples"),
+    message:
+        "Samples of {wildcards.model} through training"
+    shell:
+        "python -m betavae plot_samples --log {log} --history {input.history} --bits {input.bits}"
+        " --dataset {input.dataset} --png {output.png} --pdf {output.pdf} --csv {output.csv} --md {output.md}"
+        " --scale {params.scale}"
