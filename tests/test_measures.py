@@ -366,12 +366,14 @@ def test_what_the_papers_metric_does_not_see_the_others_do(kept, metric, chosen)
         ("mig", "score", 0.85),
         ("sap", "score", 0.85),
         ("dci", "score", 0.85),
+        ("dci", "completeness", 0.9),
         ("dci", "informativeness", 0.85),
         ("explicitness", "score", 0.9),
     ):
         without, with_it = (measures.MEASURES[name].compute(each, chosen[name])[key] for each in (seen, whole))
         assert without < most
         assert without < with_it - 0.08
+    assert modularity(seen, chosen["modularity"])["score"] == pytest.approx(1)  # that one does not either
 
 
 # Files ------------------------------------------------------------------------------------------------

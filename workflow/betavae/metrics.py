@@ -139,7 +139,7 @@ def draw(found: dict[str, dict[str, Number]], png: Path, pdf: Path, scale: str) 
     """The picture: a panel a metric, a row a model; the mean, and each replica."""
     shown = [heading for heading in headings() if heading != LIBRARY]
     columns = (len(shown) + 1) // 2
-    figure, axes = style.plt.subplots(2, columns, figsize=(7.2, 4.6), sharey=True)
+    figure, axes = style.plt.subplots(2, columns, figsize=(7.2, 1.6 + 0.38 * len(found)), sharey=True)
     for axis, heading in zip(axes.flat, shown, strict=False):
         for line, row in enumerate(found.values()):
             number = row.get(heading)
