@@ -195,8 +195,7 @@ def test_the_noisy_scores_are_those_of_the_metric_on_the_thinned_grid(model, dat
     clean = score(HeldCodes(codes.detach().numpy()), thin, metric, "test")
     assert found["levels"][0]["score_mean"] == pytest.approx(clean["score_mean"], abs=0.01)
     # Half of all pixels flipped leave nothing of the image.
-    assert found["levels"][1]["score_mean"] < 0.35
-    assert found["levels"][0]["score_mean"] > 0.5
+    assert found["levels"][1]["score_mean"] < min(0.33, found["levels"][0]["score_mean"] - 0.05)
 
 
 # Names and plan ---------------------------------------------------------------------------------------
