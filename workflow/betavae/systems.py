@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from betavae.errors import UserError
 
-SYSTEMS = ("vae",)
+SYSTEMS = ("vae", "dcign")
 
 
 class Player(NamedTuple):
