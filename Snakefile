@@ -8,7 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import sweep_name
-from betavae.plan import BETA, SWEEP, TRAINED, Plan, count_gpus
+from betavae.plan import LEARNT, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
 
@@ -49,6 +49,7 @@ rule all:
     default_target: True
     input:
         rules.figure6.input,
+        rules.dcign_factors.output,
         expand("results/metric_{model}.json", model=plan.main_models()),
         expand(
             "results/disentanglement_lib/metric_{model}.json",

@@ -61,7 +61,7 @@ def test_a_name_that_makes_no_sense_is_refused_with_what_is_allowed(name):
         check_model(name)
     assert repr(name) in str(refusal.value)
     assert "beta<number> with any β > 0 in its shortest form (beta4, beta0.5)" in str(refusal.value)
-    assert "raw_pixels, pca, ica, vae_untrained" in str(refusal.value)
+    assert "raw_pixels, pca, ica, dcign, vae_untrained" in str(refusal.value)
 
 
 @pytest.mark.parametrize(

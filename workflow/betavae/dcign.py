@@ -71,8 +71,10 @@ class DCIGN(nn.Module):
     posterior = True
     latents = LATENTS
 
-    def __init__(self, replicas: int, channels: tuple[int, int, int], units: int) -> None:
+    def __init__(self, replicas: int, channels: tuple[int, int, int], units: int, initial_logvar: float) -> None:
         super().__init__()
+        # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them.
+        self.initial_logvar = initial_logvar
         first, second, third = channels
         side = SIDE // 8
         self.small = third, side, side
@@ -102,7 +104,7 @@ class DCIGN(nn.Module):
     def posterior_of(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (R, batch, M) each, from the last maps (R, batch, C3, 8, 8)."""
         mean, logvar = self.encoder(maps.flatten(2)).chunk(2, dim=-1)
-        return mean, logvar
+        return mean, logvar + self.initial_logvar
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, 4096)."""
@@ -212,7 +214,7 @@ def objective(
 
 def network_of(settings: dict[str, Any]) -> DCIGN:
     """The network that `settings` describe, weights zero."""
-    return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"])
+    return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], settings["initial_logvar"])
 
 
 def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:

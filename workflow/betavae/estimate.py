@@ -57,21 +57,21 @@ def main(*, settings: str, device: str = "auto") -> None:
     """
     chosen, on = json.loads(settings), pick_device(device)
     images = FactorGrid.thinned(chosen["strides"]).images
-    alike: dict[tuple[int, ...], list[dict]] = {}  # trainings that take the same time, whatever their β
-    for training in chosen["trainings"].values():
-        size = tuple(training[key] for key in ("latents", "width", "batch", "steps"))
-        alike.setdefault((len(training["seeds"]), *size), []).append(training)
+    alike: dict[str, list[str]] = {}  # models whose training takes the same time: they differ in β only
+    for model, training in chosen["trainings"].items():
+        alike.setdefault(json.dumps(training | {"beta": None}), []).append(model)
     prepare_cpu(chosen["threads"])
     rows, total = [], 0.0
-    for (replicas, latents, *_, steps), trainings in sorted(alike.items()):
-        each = seconds_a_step(trainings[0], on)
-        total += each * steps * len(trainings)
-        betas = ", ".join(f"{beta:g}" for beta in sorted(training["beta"] for training in trainings))
-        rows.append([latents, betas, replicas, steps, f"{1e3 * each:.1f}", duration(each * steps)])
+    for models in alike.values():
+        training = chosen["trainings"][models[0]]
+        steps = training["steps"]
+        each = seconds_a_step(training, on)
+        total += each * steps * len(models)
+        rows.append([", ".join(models), len(training["seeds"]), steps, f"{1e3 * each:.1f}", duration(each * steps)])
     at_once = 1 if on.type == "cuda" else max(1, (os.cpu_count() or 1) // chosen["threads"])
     codes = sum(2 * 4e-6 * replicas * images * latents for replicas, latents in chosen["codes"])
     disk = codes + (BITS_MB + GRAM_MB) * images / 737280
-    job.tell(tabulate(rows, headers=["M", "β", "replicas", "steps", "ms a step", "time for each β"]))
+    job.tell(tabulate(rows, headers=["models", "replicas", "steps", "ms a step", "time for each"]))
     job.tell(
         f"scale {chosen['scale']} on {on}: trainings take about {duration(total)} one after another"
         + (f", {duration(total / at_once)} with {at_once} at once" if at_once > 1 else "")

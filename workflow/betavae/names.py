@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+# Systems trained under their own name: that of their module and of their section in the config.
+NAMED_SYSTEMS = ("dcign",)
 # Models other than beta<number>, in Figure 6's order.
-NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", "vae_untrained")
+NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", *NAMED_SYSTEMS, "vae_untrained")
 MAIN_BETAS = (1, 4)
 ALLOWED = f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}"
 

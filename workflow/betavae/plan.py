@@ -15,12 +15,22 @@ from typing import Any
 from betavae import config as config_module
 from betavae.digest import PACKAGE, code_digest
 from betavae.errors import UserError
-from betavae.names import MAIN_BETAS, NAMED_MODELS, NameRefused, beta_name, check_model, parse_beta, sweep_name
+from betavae.names import (
+    MAIN_BETAS,
+    NAMED_MODELS,
+    NAMED_SYSTEMS,
+    NameRefused,
+    beta_name,
+    check_model,
+    parse_beta,
+    sweep_name,
+)
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
 BETA = r"beta[0-9.]+"
-TRAINED = rf"{BETA}|vae_untrained"
+LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more
+TRAINED = rf"{LEARNT}|vae_untrained"
 SWEEP = r"beta[0-9.]+_z[0-9]+"
 
 
@@ -108,7 +118,7 @@ class Plan:
 
     def trained_models(self) -> list[str]:
         """The main models whose training is worth a look."""
-        return [beta_name(beta) for beta in MAIN_BETAS]
+        return [*NAMED_SYSTEMS, *map(beta_name, MAIN_BETAS)]
 
     def sweep_model(self, beta: float, latents: int, scale: str | None = None) -> str:
         """The model at a point of the sweep: the main model where it is the same."""
@@ -134,6 +144,10 @@ class Plan:
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
+        if model in NAMED_SYSTEMS:
+            own = {key: value for key, value in preset[model].items() if key != "replicas"}
+            seeds = self.seeds(preset[model]["replicas"])
+            return {"system": model, "seeds": seeds, **own, "threads": self.config["threads"]}
         beta, latents = (1.0, None) if model == "vae_untrained" else parse_beta(model)
         replicas = preset["sweep"]["replicas"] if latents else preset["replicas"]
         return {
@@ -194,8 +208,8 @@ class Plan:
         """What a run of all will train and write, for the estimate of its time and disk use."""
         models = sorted({*self.trained_models(), *self.sweep_models()})
         preset = self.preset(self.scale)
-        kept = [*self.trained_models(), "vae_untrained"]
-        replicas = [preset["replicas"] * size for size in (len(kept), 3)]  # networks, and ICA on three pairs
+        kept = [len(self.training(self.scale, model)["seeds"]) for model in (*self.trained_models(), "vae_untrained")]
+        replicas = [sum(kept), 3 * preset["replicas"]]  # networks, and ICA on three pairs
         return json.dumps(
             {
                 "scale": self.scale,
@@ -214,19 +228,28 @@ class Plan:
     # Resources -----------------------------------------------------------------------------------
 
     def weights(self, scale: str, model: str) -> int:
-        """Numbers in the weights of all replicas of a model."""
+        """Numbers in the weights of all replicas of a model (few in a convolutional one)."""
         chosen = self.training(scale, model)
+        if chosen["system"] != "vae":
+            return 0
         width, latents = chosen["width"], chosen["latents"]
         own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
         return own * len(chosen["seeds"])
 
+    def maps_mb(self, scale: str, model: str) -> float:
+        """Memory that a convolutional network's first maps of one image need, all replicas."""
+        chosen = self.training(scale, model)
+        return 4e-6 * 4096 * max(chosen.get("channels", [0])) * len(chosen["seeds"])
+
     def training_mb(self, wildcards: Any) -> int:
-        """Memory of a training job: weights, gradients, the optimiser's state, torch and the mapped images."""
-        return 1100 + int(6 * 4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+        """Memory of a training job: weights, gradients, the optimiser's state, maps, torch and the mapped images."""
+        model = wildcards.scale, wildcards.model
+        return 1100 + int(6 * 4 * self.weights(*model) / 1e6 + 8 * self.training(*model)["batch"] * self.maps_mb(*model))
 
     def codes_mb(self, wildcards: Any) -> int:
         """Memory of an encoding job (the codes are mapped, not held)."""
-        return 1500 + int(4 * self.weights(wildcards.scale, wildcards.model) / 1e6)
+        model = wildcards.scale, wildcards.model
+        return 1500 + int(4 * self.weights(*model) / 1e6 + 3 * 128 * self.maps_mb(*model))
 
     def gpu(self) -> int:
         """GPUs that a training job asks for."""

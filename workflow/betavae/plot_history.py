@@ -41,5 +41,6 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
     for axis in axes:
         axis.set_xlabel("step")
     name = history.name.removesuffix(".history.h5")
-    figure.suptitle(f"Training of {name}: β = {settings['beta']:g}, {settings['latents']} latents")
+    beta = f"β = {settings['beta']:g}, " if "beta" in settings else ""
+    figure.suptitle(f"Training of {name}: {beta}{kl.shape[-1]} latents")
     style.save(figure, png, pdf, scale, "means over an image; right: latents by rank, line: median replica, band: all")

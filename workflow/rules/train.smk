@@ -43,7 +43,7 @@ rule history:
     benchmark:
         "results/benchmarks/history_{model}.tsv"
     wildcard_constraints:
-        model=f"{BETA}|{SWEEP}",
+        model=f"{LEARNT}|{SWEEP}",
     conda:
         "../../envs/betavae.yaml"
     resources:
