@@ -31,7 +31,11 @@ def test_checking_leaves_the_config_as_it_was(config):
 
 # Each: where, the value put there, and what the message must name: the key, what it got, what is allowed.
 REFUSED = [
-    ((*PRESET, "widht"), 64, ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, dcign, evaluation"]),
+    (
+        (*PRESET, "widht"),
+        64,
+        ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, dcign, evaluation"],
+    ),
     (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, device"]),
     ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, dcign, evaluation_images"]),
     ((*SWEEP, "beta"), [1], ["`beta`", "`scales.laptop.sweep`", "did you mean `betas`?", "latents, replicas"]),

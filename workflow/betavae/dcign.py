@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from betavae.factors import FACTORS, FactorGrid
-from betavae.shapes import PIXELS, SIDE
+from betavae.shapes import SIDE
 from betavae.stacked import StackedConv2d, StackedLinear
 from betavae.systems import Player
 from betavae.vae import kl_per_latent, reconstruction_loss
@@ -61,10 +61,10 @@ def pool(maps: Tensor) -> Tensor:
 class DCIGN(nn.Module):
     """Table 1's network: three 3×3 convolutions with max-pooling and a layer of units, and its mirror image.
 
-    Encoder: conv C1, pool, conv C2, pool, conv C3, pool, FC U, all ReLU → M means and log-variances. Decoder as printed:
-    unpool, conv C2, unpool, conv C1, unpool, conv 1, hidden layers ReLU, its sigmoid in the loss. Ours, since the table
-    leaves it open: convolutions keep the size (padding 1), unpooling repeats the nearest neighbour, and FC U and
-    FC C3·8·8, both ReLU, stand between codes and the first unpooling.
+    Encoder: conv C1, pool, conv C2, pool, conv C3, pool, FC U, all ReLU → M means and log-variances. Decoder as
+    printed: unpool, conv C2, unpool, conv C1, unpool, conv 1, hidden layers ReLU, its sigmoid in the loss. Ours, since
+    the table leaves it open: convolutions keep the size (padding 1), unpooling repeats the nearest neighbour, and FC U
+    and FC C3·8·8, both ReLU, stand between codes and the first unpooling.
     """
 
     traversal = (-3.0, 3.0)
@@ -182,8 +182,9 @@ class Clamp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, active: Tensor, clamp: str, invariance: float) -> Tensor:
-        """values (R, batch, M), active (R, M) bool. clamp: `mean` of the batch (paper) or `first` image (authors' code).
+        """values (R, batch, M), active (R, M) bool.
 
+        clamp: `mean` of the batch (paper) or `first` image (authors' code).
         invariance: strength of the pull; 1/100 in the paper, 0 in the authors' code.
         """
         centre = values.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""How well each latent of DC-IGN follows the factor assigned to it, on all images: a table, a row a replica and factor."""
+"""How well each latent of DC-IGN follows the factor assigned to it: codes → a table, a row a replica and factor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from betavae.tables import write_table
 
 
 def explained(latent: np.ndarray, cells: np.ndarray) -> float:
-    """Share of the variance of `latent` (n,) that the means of the cells (n,) int explain: R², the correlation ratio."""
+    """Share of the variance of `latent` (n,) that the means of its `cells` (n,) explain: R², the correlation ratio."""
     latent = latent.astype(np.float64)
     counts = np.bincount(cells)
     means = np.bincount(cells, latent) / np.maximum(counts, 1)
