@@ -73,8 +73,11 @@ class DCIGN(nn.Module):
 
     def __init__(self, replicas: int, channels: tuple[int, int, int], units: int, initial_logvar: float) -> None:
         super().__init__()
-        # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them.
-        self.initial_logvar = initial_logvar
+        # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them. What is
+        # never trained to say anything keeps it.
+        assigned = torch.zeros(LATENTS)
+        assigned[[latent for latents in ASSIGNED.values() for latent in latents]] = initial_logvar
+        self.register_buffer("initial_logvar", assigned, persistent=False)
         first, second, third = channels
         side = SIDE // 8
         self.small = third, side, side
