@@ -123,9 +123,9 @@ class DCIGN(nn.Module):
         the window only: exact, borders included.
         """
         replicas = len(self.encoder[0].weight)
-        empty = [pixels.new_zeros(replicas, 1, 1, SIDE, SIDE)]
+        empty = [pixels.new_zeros(1, 1, 1, SIDE, SIDE)]
         for convolution in self.convolutions:
-            empty.append(pool(convolution(empty[-1])).relu())
+            empty.append(pool(convolution(empty[-1].expand(replicas, -1, -1, -1, -1))).relu())
         rows, places = columns // SIDE, columns % SIDE
         top, left = int(rows.min()), int(places.min())
         height, width = int(rows.max()) + 1 - top, int(places.max()) + 1 - left
@@ -134,7 +134,7 @@ class DCIGN(nn.Module):
         for part in pixels.split(IMAGES_AT_ONCE):
             shown = part.new_zeros(len(part), height * width)
             shown[:, within] = part
-            maps, corner = shown.view(1, -1, 1, height, width).expand(replicas, -1, -1, -1, -1), (top, left)
+            maps, corner = shown.view(1, -1, 1, height, width), (top, left)
             for convolution, around in zip(self.convolutions, empty, strict=False):
                 maps, corner = convolve_window(convolution, maps, corner, around)
             found.append(self.posterior_of(laid_in(empty[-1].expand(-1, len(part), -1, -1, -1), maps, corner)))
@@ -163,7 +163,8 @@ def convolve_window(
 ) -> tuple[Tensor, tuple[int, int]]:
     """One 3×3 convolution, pooling and ReLU of maps known in a window: the maps after it, where they may differ.
 
-    maps (R, n, C, h, w) lie at `corner`; outside their window all images have the values `around` (R, 1, C, H, W).
+    maps (R, n, C, h, w), or (1, n, C, h, w) for all replicas, lie at `corner`; outside their window all images have
+    the values `around` (R or 1, 1, C, H, W).
     Returns the new maps and their corner, in pooled coordinates.
     """
     # A window of outputs reaches one further than that of the inputs, and whole squares are pooled.
@@ -175,9 +176,13 @@ def convolve_window(
     # Padded by the zeros beyond the image's edge, so that the convolution itself needs no padding.
     ground = F.pad(around, (1, 1, 1, 1))[..., top : bottom + 2, left : right + 2]
     inputs = laid_in(ground.expand(-1, maps.shape[1], -1, -1, -1), maps, (corner[0] + 1 - top, corner[1] + 1 - left))
-    layers = zip(inputs, convolution.weight, convolution.bias, strict=True)
-    outputs = torch.stack([F.conv2d(one, weight, bias) for one, weight, bias in layers])
-    return pool(outputs).relu(), (top // 2, left // 2)
+    if len(inputs) == 1:  # the images themselves: one convolution for all replicas
+        maps = F.conv2d(inputs[0], convolution.weight.flatten(0, 1), convolution.bias.flatten())
+        outputs = pool(maps[None]).relu().unflatten(2, convolution.bias.shape)[0].transpose(0, 1)
+    else:
+        layers = zip(inputs, convolution.weight, convolution.bias, strict=True)
+        outputs = torch.stack([pool(F.conv2d(one, weight, bias)[None])[0].relu_() for one, weight, bias in layers])
+    return outputs, (top // 2, left // 2)
 
 
 class Clamp(torch.autograd.Function):
