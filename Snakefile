@@ -61,6 +61,7 @@ rule all:
         expand("results/metric_{model}.json", model=plan.main_models() + plan.representations()),
         rules.metrics.output,
         rules.continuity.input,
+        rules.dcign_factors.output,
         expand(
             "results/disentanglement_lib/metric_{model}.json",
             model=plan.trained_models(),

@@ -39,7 +39,11 @@ def test_defaults_come_in_the_schemas_order_every_time(config):
 
 # Each: where, the value put there, and what the message must name: the key, what it got, what is allowed.
 REFUSED = [
-    ((*PRESET, "widht"), 64, ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity"]),
+    (
+        (*PRESET, "widht"),
+        64,
+        ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity, dcign"],
+    ),
     (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, choose_beta"]),
     ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, continuity"]),
     ((*SWEEP, "beta"), [1], ["`beta`", "`scales.laptop.sweep`", "did you mean `betas`?", "latents, replicas"]),

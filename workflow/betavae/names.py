@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 # Systems trained under their own name: that of their module and of their section in the config.
-NAMED_SYSTEMS = ("infogan",)
+NAMED_SYSTEMS = ("dcign", "infogan")
 # Models other than beta<number>, in Figure 6's order.
 NAMED_MODELS = ("ground_truth", "raw_pixels", "pca", "ica", *NAMED_SYSTEMS, "vae_untrained")
 MAIN_BETAS = (1, 4)

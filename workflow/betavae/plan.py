@@ -512,9 +512,8 @@ class Plan:
     def training_mb(self, wildcards: Any) -> int:
         """Memory of a training job: weights, gradients, the optimiser's state, maps, torch and the mapped images."""
         model = wildcards.scale, wildcards.model
-        return 1100 + int(
-            6 * 4 * self.weights(*model) / 1e6 + 8 * self.training(*model)["batch"] * self.maps_mb(*model)
-        )
+        images = 8 * self.training(*model)["batch"]
+        return 1100 + int(6 * 4 * self.weights(*model) / 1e6 + images * self.maps_mb(*model))
 
     def codes_mb(self, wildcards: Any) -> int:
         """Memory of an encoding job (the codes are mapped, not held)."""

@@ -83,6 +83,32 @@ rule figure6_right:
         " --settings {params.settings:q}"
 
 
+rule dcign_factors:
+    input:
+        codes=f"results/{plan.scale}/codes/dcign.h5",
+        dataset=f"{plan.data(plan.scale)}/dsprites.h5",
+    output:
+        csv="results/tables/dcign_factors.csv",
+        md="results/tables/dcign_factors.md",
+    log:
+        "results/logs/dcign_factors.log",
+    benchmark:
+        "results/benchmarks/dcign_factors.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        scale=plan.scale,
+        code=plan.code("dcign_factors"),
+    message:
+        "How well DC-IGN's latents follow their factors, scale {params.scale}"
+    shell:
+        "python -m betavae dcign_factors --log {log} --codes {input.codes} --dataset {input.dataset}"
+        " --csv {output.csv} --md {output.md} --scale {params.scale}"
+
+
 rule figure6:
     input:
         rules.figure6_left.output,

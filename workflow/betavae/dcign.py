@@ -1,0 +1,257 @@
+"""DC-IGN on the 2D shapes (Kulkarni et al. 2015): mini-batches that vary one factor teach each latent its factor.
+
+A mini-batch shows one image with one factor varied. The latents that are not assigned to that factor are clamped for
+the whole batch, mean and log-variance, before a code is drawn; backward, their gradient is replaced by a pull towards
+the batch mean. So a factor's variation can only be explained by the latents assigned to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from betavae.factors import FACTORS, FactorGrid
+from betavae.shapes import SIDE
+from betavae.stacked import StackedConv2d, StackedLinear
+from betavae.systems import Player
+from betavae.vae import kl_per_latent, reconstruction_loss
+
+# One latent each, five for shape (appendix A.1). The tenth is assigned to nothing and never active (ours).
+LATENTS = 10
+ASSIGNED: dict[str, tuple[int, ...]] = {
+    "scale": (0,),
+    "posX": (1,),
+    "posY": (2,),
+    "orientation": (3,),
+    "shape": (4, 5, 6, 7, 8),
+}
+IMAGES_AT_ONCE = 128  # images encoded together: few enough for the cache
+
+
+class StackedUnpoolConv2d(StackedConv2d):
+    """Nearest-neighbour unpooling by 2, then a convolution: (R, batch, inputs, H, W) → (R, batch, outputs, 2H, 2W).
+
+    Computed as one transposed convolution with the kernel that the two make together: a quarter of the time, and the
+    unpooled maps are never stored.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = []
+        for one, weight, bias in zip(x, self.weight, self.bias, strict=True):
+            box = weight.new_ones(1, 1, 2, 2)
+            kernel = F.conv2d(weight.flip(-1, -2).flatten(0, 1)[:, None], box, padding=1)
+            kernel = kernel.view(*weight.shape[:2], *kernel.shape[-2:]).transpose(0, 1)
+            maps.append(F.conv_transpose2d(one, kernel, bias, stride=2, padding=1))
+        return torch.stack(maps)
+
+
+def pool(maps: Tensor) -> Tensor:
+    """The largest of each 2×2 values: (R, n, C, H, W) → (R, n, C, H/2, W/2)."""
+    if maps.requires_grad:
+        return F.max_pool2d(maps.flatten(0, 1), 2).unflatten(0, maps.shape[:2])
+    even, odd = maps[..., ::2, :], maps[..., 1::2, :]  # the same values, several times faster on a CPU
+    rows = torch.maximum(even, odd)
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
+class DCIGN(nn.Module):
+    """Table 1's network: three 3×3 convolutions with max-pooling and a layer of units, and its mirror image.
+
+    Encoder: conv C1, pool, conv C2, pool, conv C3, pool, FC U, all ReLU → M means and log-variances. Decoder as
+    printed: unpool, conv C2, unpool, conv C1, unpool, conv 1, hidden layers ReLU, its sigmoid in the loss. Ours, since
+    the table leaves it open: convolutions keep the size (padding 1), unpooling repeats the nearest neighbour, and FC U
+    and FC C3·8·8, both ReLU, stand between codes and the first unpooling.
+    """
+
+    traversal = (-3.0, 3.0)
+    posterior = True
+    latents = LATENTS
+
+    def __init__(self, replicas: int, channels: tuple[int, int, int], units: int, initial_logvar: float) -> None:
+        super().__init__()
+        # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them. What is
+        # never trained to say anything keeps it.
+        assigned = torch.zeros(LATENTS)
+        assigned[[latent for latents in ASSIGNED.values() for latent in latents]] = initial_logvar
+        self.register_buffer("initial_logvar", assigned, persistent=False)
+        first, second, third = channels
+        side = SIDE // 8
+        self.small = third, side, side
+        self.convolutions = nn.ModuleList(
+            StackedConv2d(replicas, inputs, outputs, 3, padding=1)
+            for inputs, outputs in ((1, first), (first, second), (second, third))
+        )
+        self.encoder = nn.Sequential(
+            StackedLinear(replicas, third * side**2, units),
+            nn.ReLU(),
+            StackedLinear(replicas, units, 2 * LATENTS),
+        )
+        self.decoder = nn.Sequential(
+            StackedLinear(replicas, LATENTS, units),
+            nn.ReLU(),
+            StackedLinear(replicas, units, third * side**2),
+            nn.ReLU(),
+            nn.Unflatten(-1, self.small),
+            StackedUnpoolConv2d(replicas, third, second, 3, padding=1),
+            nn.ReLU(),
+            StackedUnpoolConv2d(replicas, second, first, 3, padding=1),
+            nn.ReLU(),
+            StackedUnpoolConv2d(replicas, first, 1, 3, padding=1),
+            nn.Flatten(2),
+        )
+
+    def posterior_of(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (R, batch, M) each, from the last maps (R, batch, C3, 8, 8)."""
+        mean, logvar = self.encoder(maps.flatten(2)).chunk(2, dim=-1)
+        return mean, logvar + self.initial_logvar
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, 4096)."""
+        maps = images.unflatten(-1, (1, SIDE, SIDE))
+        for convolution in self.convolutions:
+            maps = pool(convolution(maps)).relu()
+        return self.posterior_of(maps)
+
+    def encode_lit(self, pixels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """As `encode`, for images (n, P) that are zero outside `columns` (P,), for all replicas.
+
+        Outside a window around the columns all maps are those of the empty image, so each convolution is computed in
+        the window only: exact, borders included.
+        """
+        replicas = len(self.encoder[0].weight)
+        empty = [pixels.new_zeros(1, 1, 1, SIDE, SIDE)]
+        for convolution in self.convolutions:
+            empty.append(pool(convolution(empty[-1].expand(replicas, -1, -1, -1, -1))).relu())
+        rows, places = columns // SIDE, columns % SIDE
+        top, left = int(rows.min()), int(places.min())
+        height, width = int(rows.max()) + 1 - top, int(places.max()) + 1 - left
+        within = (rows - top) * width + places - left
+        found = []
+        for part in pixels.split(IMAGES_AT_ONCE):
+            shown = part.new_zeros(len(part), height * width)
+            shown[:, within] = part
+            maps, corner = shown.view(1, -1, 1, height, width), (top, left)
+            for convolution, around in zip(self.convolutions, empty, strict=False):
+                maps, corner = convolve_window(convolution, maps, corner, around)
+            found.append(self.posterior_of(laid_in(empty[-1].expand(-1, len(part), -1, -1, -1), maps, corner)))
+        mean, logvar = (torch.cat(each, dim=1) for each in zip(*found, strict=True))
+        return mean, logvar
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
+        return self.decoder(codes)
+
+    def generate(self, codes: Tensor) -> Tensor:
+        """Probability (R, batch, 4096) of each pixel being lit, of codes (R, batch, M)."""
+        return self.decode(codes).sigmoid()
+
+
+def laid_in(ground: Tensor, maps: Tensor, corner: tuple[int, int]) -> Tensor:
+    """A copy of `ground` (…, H, W) in which `maps` (…, h, w) lie with their first value at `corner`."""
+    (top, left), (height, width) = corner, maps.shape[-2:]
+    laid = ground.clone(memory_format=torch.contiguous_format)
+    laid[..., top : top + height, left : left + width] = maps
+    return laid
+
+
+def convolve_window(
+    convolution: StackedConv2d, maps: Tensor, corner: tuple[int, int], around: Tensor
+) -> tuple[Tensor, tuple[int, int]]:
+    """One 3×3 convolution, pooling and ReLU of maps known in a window: the maps after it, where they may differ.
+
+    maps (R, n, C, h, w), or (1, n, C, h, w) for all replicas, lie at `corner`; outside their window all images have
+    the values `around` (R or 1, 1, C, H, W).
+    Returns the new maps and their corner, in pooled coordinates.
+    """
+    # A window of outputs reaches one further than that of the inputs, and whole squares are pooled.
+    spans = [
+        (max(0, (first - 1) // 2 * 2), min(whole, (first + length + 2) // 2 * 2))
+        for first, length, whole in zip(corner, maps.shape[-2:], around.shape[-2:], strict=True)
+    ]
+    (top, bottom), (left, right) = spans
+    # Padded by the zeros beyond the image's edge, so that the convolution itself needs no padding.
+    ground = F.pad(around, (1, 1, 1, 1))[..., top : bottom + 2, left : right + 2]
+    inputs = laid_in(ground.expand(-1, maps.shape[1], -1, -1, -1), maps, (corner[0] + 1 - top, corner[1] + 1 - left))
+    if len(inputs) == 1:  # the images themselves: one convolution for all replicas
+        maps = F.conv2d(inputs[0], convolution.weight.flatten(0, 1), convolution.bias.flatten())
+        outputs = pool(maps[None]).relu().unflatten(2, convolution.bias.shape)[0].transpose(0, 1)
+    else:
+        layers = zip(inputs, convolution.weight, convolution.bias, strict=True)
+        outputs = torch.stack([pool(F.conv2d(one, weight, bias)[None])[0].relu_() for one, weight, bias in layers])
+    return outputs, (top // 2, left // 2)
+
+
+class Clamp(torch.autograd.Function):
+    """Fix the inactive latents of a batch, and put the pull towards the batch mean in the place of their gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, active: Tensor, clamp: str, invariance: float) -> Tensor:
+        """values (R, batch, M), active (R, M) bool.
+
+        clamp: `mean` of the batch (paper) or `first` image (authors' code).
+        invariance: strength of the pull; 1/100 in the paper, 0 in the authors' code.
+        """
+        centre = values.mean(1, keepdim=True)
+        # As for a loss that is summed over the batch; ours is the mean.
+        ctx.pull = (values - centre) * (invariance / values.shape[1])
+        ctx.active = active[:, None]
+        return torch.where(ctx.active, values, centre if clamp == "mean" else values[:, :1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return torch.where(ctx.active, gradient, ctx.pull), None, None, None
+
+
+def objective(
+    network: DCIGN, images: Tensor, noise: Tensor, active: Tensor, clamp: str, invariance: float
+) -> dict[str, Tensor]:
+    """The VAE's objective on clamped posteriors; both of its terms send their gradient back through the clamp.
+
+    images (R, batch, 4096), noise (R, batch, M) ~ N(0, 1), active (R, M) bool: the latents of the varied factor.
+    Returns loss (R,), reconstruction (R,) and kl (R, M), in nats an image.
+    """
+    mean, logvar = (Clamp.apply(values, active, clamp, invariance) for values in network.encode(images))
+    codes = mean + (0.5 * logvar).exp() * noise
+    reconstruction = reconstruction_loss(network.decode(codes), images).mean(-1)
+    kl = kl_per_latent(mean, logvar).mean(1)
+    return {"loss": reconstruction + kl.sum(-1), "reconstruction": reconstruction, "kl": kl}
+
+
+def network_of(settings: dict[str, Any]) -> DCIGN:
+    """The network that `settings` describe, weights zero."""
+    return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], settings["initial_logvar"])
+
+
+def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+    """For each step the factor that varies, by the ratios, and images that share all others, drawn with replacement.
+
+    Returns images (steps, batch), noise (steps, batch, M) ~ N(0, 1) and active (steps, M) bool, the latents of the
+    varied factor. A batch of the type shape varies the shape and nothing else.
+    """
+    batch, ratios = settings["batch"], np.array([settings["ratios"][factor] for factor in FACTORS], np.float64)
+    varied = rng.choice(len(FACTORS), steps, p=ratios / ratios.sum())
+    classes = np.repeat(grid.classes(rng.integers(0, grid.images, steps))[:, None], batch, axis=1)
+    classes[np.arange(steps), :, varied] = rng.integers(0, np.array(grid.sizes)[varied, None], (steps, batch))
+    assigned = np.zeros((len(FACTORS), LATENTS), bool)
+    for row, factor in enumerate(FACTORS):
+        assigned[row, list(ASSIGNED[factor])] = True
+    return {
+        "images": grid.index(classes),
+        "noise": rng.standard_normal((steps, batch, LATENTS), np.float32),
+        "active": assigned[varied],
+    }
+
+
+def players(network: DCIGN, settings: dict[str, Any]) -> list[Player]:
+    """Encoder and decoder as one."""
+
+    def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        chosen = settings["clamp"], settings["invariance"]
+        found = objective(network, images, drawn["noise"], drawn["active"], *chosen)
+        return found["loss"], found
+
+    return [Player(list(network.parameters()), settings["learning_rate"], losses)]
