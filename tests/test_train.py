@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from betavae import train as training
 from betavae.errors import UserError
 from betavae.models import load_model
-from betavae.train import BLOCK, History, build, diverged, draw_block, make_optimiser, train
+from betavae.train import BLOCK, History, build, diverged, draw_block, make_optimiser, rate_left, train
 from betavae.vae import players
 
 CPU = torch.device("cpu")
@@ -93,6 +93,22 @@ def test_no_steps_leave_the_initial_weights(bits, grid):
     for ours, theirs in zip(network.parameters(), build(SETTINGS, CPU).parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert history.arrays()["step"].shape == (0,)
+
+
+def test_a_rate_that_is_annealed_falls_to_zero_linearly_at_the_end():
+    settings = {"steps": 100, "anneal": 0.4}
+    assert [rate_left(step, settings) for step in (1, 60, 61, 81, 100, 101)] == [1, 1, 1, 0.5, 0.025, 0]
+    assert rate_left(100, {"steps": 100}) == rate_left(100, settings | {"anneal": 0.0}) == 1
+
+
+def test_the_last_of_two_annealed_steps_of_adam_is_half_as_long(bits, grid):
+    moved = []
+    for anneal in (0.0, 1.0):
+        networks = [
+            train(SETTINGS | {"steps": steps, "anneal": anneal}, bits, grid, CPU, "test")[0] for steps in (1, 2)
+        ]
+        moved.append(weights(networks[1], 0) - weights(networks[0], 0))
+    torch.testing.assert_close(moved[1], moved[0] / 2, rtol=1e-3, atol=1e-6)
 
 
 # Random numbers ---------------------------------------------------------------------------------------

@@ -96,6 +96,14 @@ def diverged(history: dict[str, np.ndarray], network: nn.Module) -> list[int]:
     return np.flatnonzero(~finite).tolist()
 
 
+def rate_left(step: int, settings: dict[str, Any]) -> float:
+    """The share of its learning rate that a step (from 1) has: over the last settings["anneal"] of all steps the rate
+    falls to zero linearly.
+    """
+    falling = settings.get("anneal", 0.0) * settings["steps"]
+    return min(1.0, max(0.0, settings["steps"] - step + 1) / falling) if falling else 1.0
+
+
 def training_steps(
     network: nn.Module, settings: dict[str, Any], bits: np.ndarray, grid: FactorGrid, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
@@ -111,7 +119,9 @@ def training_steps(
         for step in range(BLOCK):
             inputs = {name: array[step] for name, array in drawn.items()}
             images, recorded = unpack_floats(on_device[inputs["images"]]), {}
+            left = rate_left(block * BLOCK + step + 1, settings)
             for player, optimiser in zip(players, optimisers, strict=True):
+                optimiser.param_groups[0]["lr"] = player.learning_rate * left
                 loss, found = player.losses(images, inputs)
                 optimiser.zero_grad(set_to_none=True)
                 loss.sum().backward(inputs=player.parameters)
@@ -133,8 +143,9 @@ def train(
     """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8 of a factor grid.
 
     settings: system, seeds, latents, optimiser, learning_rate, initial_accumulator (of Adagrad), momentum and decay
-    (of Adam, where they are not 0.9 and 0.999), batch, steps, record_every, sheets (of samples that are kept, of a
-    system that has any) and what the system asks for beyond these. Returns the network and its history.
+    (of Adam, where they are not 0.9 and 0.999), anneal (see `rate_left`), batch, steps, record_every, sheets (of
+    samples that are kept, of a system that has any) and what the system asks for beyond these.
+    Returns the network and its history.
     """
     network, history, steps = build(settings, device), History(settings["record_every"]), settings["steps"]
     shown = sheet_steps(settings)
