@@ -60,5 +60,5 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
         axis.set_xlabel("step")
     name = history.name.removesuffix(".history.h5")
     beta = f"β = {settings['beta']:g}, " if "beta" in settings else ""
-    figure.suptitle(f"Training of {name}: {beta}{settings['latents']} latents")
+    figure.suptitle(f"Training of {name}: {beta}{own.shape[-1]} latents")
     style.save(figure, png, pdf, scale, "means over an image; right: latents by rank, line: median replica, band: all")
