@@ -17,6 +17,8 @@ rule train:
     conda:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
+    # The longest jobs, and what most others wait for.
+    priority: 10
     resources:
         mem_mb=plan.training_mb,
         runtime=1440,
