@@ -161,7 +161,7 @@ def test_latents_are_ordered_by_kl_and_told_live_by_it(model):
     walker = Walker("test", network, np.array([0.3, 0.05, 2.5, 0.02]))
     assert walker.order.tolist() == [2, 0, 1, 3]
     assert walker.live.tolist() == [2, 0]
-    assert walker.label(2) == "z3  KL 2.50"
+    assert walker.label(2) == "z2  KL 2.50"
     assert Walker("test", network, np.array([0.01, 0.02, 0.0, 0.0])).live.tolist() == [1]  # where none is, the first
 
 
@@ -170,7 +170,7 @@ def test_a_system_without_a_posterior_is_walked_by_variance_between_its_own_ends
     assert walker.said[2] == pytest.approx(pixels.sum(1).var(), rel=1e-4)
     assert walker.said[1] == 0
     assert 1 not in walker.live
-    assert walker.label(1) == "z2  var 0.00"
+    assert walker.label(1) == "z1  var 0.00"
     assert walker.values(3).tolist() == [-1, 0, 1]
     assert walker.walk(np.zeros(3), np.array([0]), np.array([0.5]))[0, 0, 0, 0] == 0.5
 

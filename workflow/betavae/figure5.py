@@ -99,7 +99,7 @@ def draw(point: Example, pixels: np.ndarray, model: str) -> style.plt.Figure:
     height, width, middle = 0.185, 0.185 * 3.3 / 7.2, 0.44
     reach = 1.1 * max(1e-9, np.abs(point.codes[drawn]).max())
     highest = 1.1 * max(1e-9, point.difference[drawn].max())
-    numbers = np.arange(1, latents + 1)
+    numbers = np.arange(latents)  # as in the codes file
     for pair, y in zip(drawn, (0.6, 0.375, 0.09), strict=False):
         centre = y + height / 2
         figure.text(0.012, centre, f"pair {pair + 1}", rotation=90, fontsize=6, ha="center", va="center")
@@ -136,7 +136,7 @@ def draw(point: Example, pixels: np.ndarray, model: str) -> style.plt.Figure:
     limit = max(1e-9, np.abs(point.weights).max())
     picture = axis.imshow(point.weights, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     axis.set_xticks(range(len(point.factors)), point.factors, rotation=90, fontsize=6)
-    axis.set_yticks(ticks - 1, ticks)
+    axis.set_yticks(ticks)
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(picture, cax=place(0.777, middle + 0.165, 0.076, 0.018), orientation="horizontal")
     bar.set_ticks([-limit, 0, limit], labels=stops(np.array([-limit, 0, limit])))

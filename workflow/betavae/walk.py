@@ -52,7 +52,7 @@ class Walker:
 
     def label(self, latent: int) -> str:
         """The latent's number, counted from 1, with its KL in nats or, where there is none, its variance."""
-        return f"z{latent + 1}  {'KL' if self.network.posterior else 'var'} {self.said[latent]:.2f}"
+        return f"z{latent}  {'KL' if self.network.posterior else 'var'} {self.said[latent]:.2f}"
 
     def encode(self, bits: np.ndarray) -> np.ndarray:
         """Codes (n, M) of packed images (n, 512)."""
