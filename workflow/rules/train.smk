@@ -14,11 +14,11 @@ rule train:
         "results/{scale}/benchmarks/train_{model}.tsv"
     wildcard_constraints:
         model=f"{TRAINED}|{SWEEP}|{SUBSET}",
+    # The longest jobs, and what most others wait for.
+    priority: 10
     conda:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
-    # The longest jobs, and what most others wait for.
-    priority: 10
     resources:
         mem_mb=plan.training_mb,
         runtime=1440,
