@@ -7,8 +7,10 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
+from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
-from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
+from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
+from betavae.run_lock import begin
 
 from snakemake.utils import min_version
 
@@ -21,8 +23,8 @@ configfile: HERE / "config.yaml"
 plan = Plan(config)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.
-if gpus := count_gpus():
-    workflow.global_resources.setdefault("gpu", gpus)
+if found := gpus():
+    workflow.global_resources.setdefault("gpu", len(found))
 
 
 resource_scopes:
@@ -73,6 +75,10 @@ rule all:
         ),
         rules.pictures.input,
         expand(rules.samples.output, model=plan.sampled_models()),
+
+
+onstart:
+    begin(Path("results"))
 
 
 onsuccess:

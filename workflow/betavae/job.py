@@ -55,10 +55,14 @@ class _Lines:
         _terminal.flush()
 
 
-def progress(total: int, label: str, unit: str = "step") -> tqdm:
-    """A progress bar with the time left: a line on the terminal every quarter of a minute (many jobs share it)."""
+def progress(total: int, label: str, unit: str = "step", done: int = 0) -> tqdm:
+    """A progress bar with the time left: a line on the terminal every quarter of a minute (many jobs share it).
+
+    done: units that an earlier process has done.
+    """
     return tqdm(
         total=total,
+        initial=done,
         unit=unit,
         file=_Lines(),
         mininterval=15,
@@ -67,6 +71,16 @@ def progress(total: int, label: str, unit: str = "step") -> tqdm:
         delay=5,
         bar_format=label + ": {percentage:.0f} % of {total_fmt} {unit}s, {elapsed} gone, {remaining} left",
     )
+
+
+def _flush_folder(path: Path) -> None:
+    """Let a new name reach the disk, where the file system can do that for a folder."""
+    with contextlib.suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 @contextlib.contextmanager
@@ -79,6 +93,7 @@ def atomic(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -117,14 +132,22 @@ def git_commit() -> str:
         return "unknown"
 
 
-def provenance(*steps: str, device: str = "cpu") -> dict[str, Any]:
-    """What made a file: commit, code digest, versions, device and the seconds since the job started."""
+def seconds() -> float:
+    """Seconds since this process started."""
+    return time.time() - _started
+
+
+def provenance(*steps: str, device: str = "cpu", seconds_before: float = 0.0) -> dict[str, Any]:
+    """What made a file: commit, code digest, versions, device and the seconds since the job started.
+
+    seconds_before: those of processes whose work this one has gone on with.
+    """
     return {
         "git_commit": git_commit(),
         "code_digest": code_digest(*steps),
         "versions": versions(),
         "device": device,
-        "seconds": round(time.time() - _started, 2),
+        "seconds": round(seconds_before + seconds(), 2),
     }
 
 
