@@ -217,15 +217,14 @@ def assert_same_files(folder, network, history):
 
 @pytest.mark.parametrize("system", ["vae", "infogan", "dcign"])
 def test_after_kill_9_the_same_command_ends_in_the_same_files(bits, grid, data, tmp_path, system):
-    settings = SYSTEMS[system] | {"steps": 2000 if system == "vae" else 400}
-    command = step_of(settings, data, tmp_path, minutes=0.001)
-    process = start(command)
+    settings = SYSTEMS[system] | {"steps": 1000 if system == "vae" else 300}
+    process = start(step_of(settings, data, tmp_path, minutes=0.001))
     wait_for_checkpoints(tmp_path, process)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     process.stderr.close()
     assert not (tmp_path / "model.safetensors").exists()
-    again = start(command)
+    again = start(step_of(settings, data, tmp_path, minutes=5))  # how often may change
     _, said = again.communicate(timeout=300)
     assert again.returncode == 0, said
     assert "model: goes on after step" in said
@@ -242,7 +241,7 @@ def test_after_kill_9_the_same_command_ends_in_the_same_files(bits, grid, data, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_training_that_is_asked_to_stop_keeps_its_state_and_says_so(data, tmp_path, number):
-    settings = SYSTEMS["vae"] | {"steps": 100_000}
+    settings = SYSTEMS["vae"] | {"steps": 10**9}
     folder = tmp_path / "checkpoints" / "model"
     process = start(step_of(settings, data, tmp_path, minutes=0.001))
     wait_for_checkpoints(tmp_path, process, 1)
