@@ -7,7 +7,9 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
+from betavae.digest import code_digest
 from betavae.names import BLIND_SPOT, sweep_name
+from betavae.picture_sources import STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
@@ -46,6 +48,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/continuity.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
+include: "workflow/rules/picture_sets.smk"
 include: "workflow/rules/tools.smk"
 
 
