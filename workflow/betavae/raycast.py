@@ -12,8 +12,6 @@ from betavae.solids import Point, column, length
 
 Solid = Callable[[np.ndarray], np.ndarray]
 
-SAMPLES = 3  # a side of the square of rays that are averaged in a pixel
-ACROSS = SIDE * SAMPLES  # rays a row
 STEPS = 64  # a ray that has found nothing after so many steps has missed
 NEAR = 0.002  # a ray has arrived where the surface is so near
 
@@ -22,8 +20,8 @@ NEAR = 0.002  # a ray has arrived where the surface is so near
 class View:
     """Rays of a camera that looks at `target`, in the object's frame.
 
-    `origin` (3, 1) where all of them start, `directions` (3, ACROSS²) unit vectors in rows from the top left,
-    `axes` (3, 3) the camera's right, up and backward directions as rows.
+    `origin` (3, 1) where all of them start, `directions` (3, rays) unit vectors in rows from the top left, `axes`
+    (3, 3) the camera's right, up and backward directions as rows. A pixel has a square of rays, which are averaged.
     """
 
     origin: np.ndarray
@@ -31,25 +29,27 @@ class View:
     axes: np.ndarray
 
 
-def look(azimuth: float, elevation: float, target: Point, half_width: float, distance: float) -> View:
+def look(azimuth: float, elevation: float, target: Point, half_width: float, distance: float, samples: int) -> View:
     """A camera `azimuth` to the object's left of its front and `elevation` above (radians).
 
-    half_width: half the side of the square at the target that the picture shows; distance: from camera to target.
+    half_width: half the side of the square at the target that the picture shows; distance: from camera to target;
+    samples: the side of a pixel's square of rays.
     """
+    across = SIDE * samples
     cosine, sine = np.cos(azimuth), np.sin(azimuth)
     backward = np.array([sine * np.cos(elevation), np.sin(elevation), cosine * np.cos(elevation)])
     right = np.array([cosine, 0.0, -sine])
     axes = np.stack([right, np.cross(backward, right), backward])
-    centres = ((np.arange(ACROSS) + 0.5) / ACROSS * 2 - 1) * half_width
-    across, down = np.meshgrid(centres, -centres)
-    local = np.stack([across.ravel(), down.ravel(), np.full(ACROSS**2, -distance)])
+    centres = ((np.arange(across) + 0.5) / across * 2 - 1) * half_width
+    x, y = np.meshgrid(centres, -centres)
+    local = np.stack([x.ravel(), y.ravel(), np.full(across**2, -distance)])
     directions = axes.T @ (local / np.sqrt((local**2).sum(axis=0)))
     origin = np.array(target)[:, None] + distance * backward[:, None]
     return View(origin.astype(np.float32), directions.astype(np.float32), axes.astype(np.float32))
 
 
 def trace(solid: Solid, view: View, centre: Point, radius: float) -> np.ndarray:
-    """Depth (ACROSS²,) float32 along each ray at which it meets the solid, inf where it does not.
+    """Depth (rays,) float32 along each ray at which it meets the solid, inf where it does not.
 
     The solid lies within `radius` of `centre`: rays that pass by are never followed.
     """
@@ -90,6 +90,7 @@ def normals(solid: Solid, view: View, points: np.ndarray, step: float = 0.004) -
 
 
 def pixels(samples: np.ndarray) -> np.ndarray:
-    """Samples (..., ACROSS²) averaged over each pixel: (..., 64, 64)."""
-    grid = samples.reshape(*samples.shape[:-1], SIDE, SAMPLES, SIDE, SAMPLES)
+    """Samples (..., rays) averaged over each pixel: (..., 64, 64)."""
+    side = round((samples.shape[-1] / SIDE**2) ** 0.5)
+    grid = samples.reshape(*samples.shape[:-1], SIDE, side, SIDE, side)
     return grid.mean(axis=(-3, -1), dtype=np.float32)

@@ -56,9 +56,10 @@ def capsule(points: np.ndarray, start: Point, end: Point, radius: float) -> np.n
 
 def ellipsoid(points: np.ndarray, centre: Point, radii: Point) -> np.ndarray:
     """An ellipsoid (the usual approximation, exact on the surface)."""
-    scaled = (points - column(centre)) / column(radii)
+    inverse = 1 / column(radii)
+    scaled = (points - column(centre)) * inverse
     inner = length(scaled)
-    return inner * (inner - 1) / np.maximum(length(scaled / column(radii)), 1e-6)
+    return inner * (inner - 1) / np.maximum(length(scaled * inverse), 1e-6)
 
 
 def smooth_union(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:

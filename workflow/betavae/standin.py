@@ -1,6 +1,6 @@
 """Render a stand-in for a picture set that cannot be handed on: every combination of its factors, once.
 
-A stand-in is a module `standin_{chairs,faces,celeba}` with CHANNELS, WHAT (one line of words), `grid(sizes)`,
+A stand-in is a module `standin_{chairs,faces,celeba}` with CHANNELS, WHAT (one line of words), SAMPLES, `grid(sizes)`,
 `blocks(grid)` and `block(grid, number)`, the images (n, 64, 64, CHANNELS) uint8 in the grid's order. Nothing
 in a stand-in is random: the same settings give the same bytes.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from betavae import job
 from betavae.picture_set import Factors, writing
-from betavae.raycast import SAMPLES
 
 
 def main(*, name: str, sizes: str, h5: Path, npy: Path, threads: int = 1) -> None:
@@ -34,7 +33,7 @@ def main(*, name: str, sizes: str, h5: Path, npy: Path, threads: int = 1) -> Non
             bar.update(len(images))
         writer.finish(
             f"{name}: rendered by betavae.{name}, {module.WHAT}",
-            f"cast with {SAMPLES} × {SAMPLES} rays a pixel, averaged",
+            f"cast with {module.SAMPLES} × {module.SAMPLES} rays a pixel, averaged",
             Factors.of_grid(grid),
             "standin",
             name,

@@ -22,12 +22,13 @@ ARMS = ("without arms", "with arms")
 # The armchair on an office base: what a model that never saw it may be asked to draw.
 HOLD_OUT = {"legs": LEGS.index("swivel base"), "arms": ARMS.index("with arms")}
 
+SAMPLES = 3  # the side of a pixel's square of rays
 ELEVATION = np.radians(22)
 SEAT, DEPTH, THICK = 0.46, 0.5, 0.035  # height of the seat's middle, its depth and half thickness
 LAMP = np.array([0.0, 0.75, 0.66], np.float32)  # where light comes from, in the camera's frame
 WHITE = np.float32(1.0)
 
-Part = tuple[np.ndarray, np.ndarray]  # depth and brightness, each (ACROSS²,)
+Part = tuple[np.ndarray, np.ndarray]  # depth and brightness, each (rays,)
 
 
 def grid(sizes: dict[str, int]) -> FactorGrid:
@@ -93,7 +94,7 @@ def arms(points: np.ndarray, width: float) -> np.ndarray:
 
 def view(azimuth: float) -> View:
     """The camera of all chairs."""
-    return look(azimuth, ELEVATION, target=(0, 0.53, 0), half_width=0.72, distance=3.2)
+    return look(azimuth, ELEVATION, target=(0, 0.53, 0), half_width=0.75, distance=3.2, samples=SAMPLES)
 
 
 def cast(view: View, solid: Solid, tone: float) -> Part:
