@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.digest import code_digest
 from betavae.names import BLIND_SPOT, sweep_name
-from betavae.picture_sources import STANDINS
+from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
