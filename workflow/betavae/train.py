@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from betavae import job
-from betavae.device import pick_device, prepare_cpu, unpack_floats
+from betavae.device import matrix_precision, pick_device, prepare_cpu, unpack_floats
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, open_grid
 from betavae.samples import collapsed
@@ -109,7 +109,7 @@ def training_steps(
 ) -> Iterator[dict[str, Tensor]]:
     """Train a network of `build` without end: after each step, what is recorded of it. No step waits for the device.
 
-    settings: see `train`; bits (images, 512) uint8.
+    settings: see `train`, and precision, of matrix products, where it is not float32; bits (images, 512) uint8.
     """
     players = system_of(settings).players(network, settings)
     optimisers = [make_optimiser(player, settings, device) for player in players]
@@ -122,9 +122,10 @@ def training_steps(
             left = rate_left(block * BLOCK + step + 1, settings)
             for player, optimiser in zip(players, optimisers, strict=True):
                 optimiser.param_groups[0]["lr"] = player.learning_rate * left
-                loss, found = player.losses(images, inputs)
-                optimiser.zero_grad(set_to_none=True)
-                loss.sum().backward(inputs=player.parameters)
+                with matrix_precision(settings.get("precision", "float32")):
+                    loss, found = player.losses(images, inputs)
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.sum().backward(inputs=player.parameters)
                 optimiser.step()
                 recorded |= found
             yield recorded
