@@ -33,7 +33,7 @@ from betavae.names import (
 )
 from betavae.picture_sources import source_path
 
-SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
+SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "precision", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data.
 BETA = r"beta[0-9.]+"
 LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more
