@@ -7,8 +7,10 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
+from betavae.errors import UserError
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
+from betavae.room import check as check_room, memory_mb, need
 
 from snakemake.utils import min_version
 
@@ -33,8 +35,10 @@ wildcard_constraints:
     scale="|".join(plan.config["scales"]),
     grid="|".join(plan.config["grids"]),
     metric="|".join(plan.config["metrics"]),
-    model="[^/]+",
-    point="[^/]+",
+    # All that a shell takes for a word, so that no path needs quotes. Rules whose targets users type take any name, and
+    # refuse it themselves.
+    model="[A-Za-z0-9_.]+",
+    point="[A-Za-z0-9_.]+",
     models="[^/]+",
 
 
@@ -73,6 +77,14 @@ rule all:
         ),
         rules.pictures.input,
         expand(rules.samples.output, model=plan.sampled_models()),
+
+
+onstart:
+    jobs = [need(plan, job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
+    try:
+        check_room(filter(None, jobs), Path("results"), memory_mb() if workflow.local_exec else None)
+    except UserError as error:
+        sys.exit(str(error))
 
 
 onsuccess:

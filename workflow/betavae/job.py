@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +21,11 @@ from tqdm import tqdm
 
 from betavae.digest import code_digest
 
+# What the system says where a file cannot be written.
+UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,
+    errno.EEXIST,
+)  # fmt: skip
 LIBRARIES = ("numpy", "torch", "h5py", "scikit-learn", "snakemake")
 
 _started = time.time()
@@ -83,6 +90,18 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def reserve(path: Path, size: int) -> None:
+    """Take `size` bytes of disk for a file that is about to be filled through a memory map.
+
+    A full disk is else noticed when pages are written back, and the process killed without a word.
+    """
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON (arrays as lists; NaN is refused, since JSON has none)."""
 
@@ -134,23 +153,39 @@ def log_header(step: str, arguments: list[str]) -> None:
     print(f"arguments: {arguments}", file=sys.stderr, flush=True)
 
 
+def refused_by_system(error: BaseException) -> str | None:
+    """What to tell a person where an error says that a file cannot be made or written (no room, no permission, …)."""
+    # HDF5 says it in the middle of its own report, and safetensors in its own way.
+    number = getattr(error, "errno", None) or next(
+        map(int, re.findall(r"(?:errno = |os error )(\d+)", str(error))), None
+    )
+    if number not in UNWRITABLE:
+        return None
+    name = getattr(error, "filename", None)
+    return (
+        f"{name or 'an output'}: {os.strerror(number)}; expected a folder that can be written, with room on its disk; "
+        "mend that and run the same command again"
+    )
+
+
 def run_logged(step: str, log: Path | None, arguments: list[str], main: Callable[[], None]) -> int:
     """Run `main` with its log open; returns the exit status. A failure is one line on the terminal."""
     import traceback
 
     from betavae.errors import UserError
 
-    if log is not None:
-        redirect_to_log(log)
     try:
+        if log is not None:
+            redirect_to_log(log)
         log_header(step, arguments)
         main()
     except UserError as error:
-        tell(f"betavae {step}: {error}")
+        tell(f"betavae {step}: {' '.join(str(error).split())}")
         return 1
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
-        tell(f"betavae {step}: {type(error).__name__}: {error}" + (f" (see {log})" if log else ""))
+        found = refused_by_system(error) or " ".join(f"{type(error).__name__}: {error}".split())
+        tell(f"betavae {step}: {found}" + (f" (see {log})" if log else ""))
         return 1
     return 0
