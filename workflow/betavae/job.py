@@ -161,7 +161,8 @@ def refused_by_system(error: BaseException) -> str | None:
     )
     if number not in UNWRITABLE:
         return None
-    name = getattr(error, "filename", None)
+    # The second: what a rename was to make.
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
     return (
         f"{name or 'an output'}: {os.strerror(number)}; expected a folder that can be written, with room on its disk; "
         "mend that and run the same command again"

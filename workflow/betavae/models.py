@@ -20,6 +20,8 @@ def check_weights(file: Any, settings: dict[str, Any]) -> None:
 
     The network is built without memory for its weights, since nobody knows yet how large a foreign file makes it.
     """
+    if not isinstance(settings["seeds"], list):
+        raise ValueError(f"seeds are {settings['seeds']!r}, expected a list")
     with torch.device("meta"):
         expected = {name: tuple(w.shape) for name, w in system_of(settings).network_of(settings).state_dict().items()}
     found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
