@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from betavae.digest import code_digest
+from betavae.errors import UserError
 
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 LIBRARIES = ("numpy", "torch", "h5py", "scikit-learn", "snakemake")
 
 _started = time.time()
@@ -41,7 +45,8 @@ def redirect_to_log(path: Path) -> None:
 def tell(line: str) -> None:
     """One line to the terminal, and to the log where there is one."""
     for stream in {_terminal, sys.stderr}:
-        print(line, file=stream, flush=True)
+        with contextlib.suppress(OSError):  # a log that cannot be written must not keep the line from the terminal
+            print(line, file=stream, flush=True)
 
 
 class _Lines:
@@ -83,19 +88,45 @@ def _flush_folder(path: Path) -> None:
             os.close(folder)
 
 
+def refusal(error: Exception) -> str | None:
+    """Why nothing can be written, in the system's words, if that is what an error means: a full disk, a read-only
+    folder. HDF5 and safetensors say it in their message only.
+    """
+    said = [error.errno] if isinstance(error, OSError) and error.errno else []
+    said += map(int, re.findall(r"\b(?:errno = |os error )(\d+)", str(error)))
+    return next((os.strerror(number) for number in said if number in REFUSALS), None)
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error.
+
+    UserError where it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
         _flush_folder(path.parent)
+    except Exception as error:
+        if reason := refusal(error):
+            raise UserError(
+                f"{path}: cannot be written ({reason}); expected a folder that can be written to, with room: see to "
+                "that and run the same command again"
+            ) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Let a file have all its room on the disk before it is mapped: a disk that fills up later kills the writer."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -161,19 +192,18 @@ def run_logged(step: str, log: Path | None, arguments: list[str], main: Callable
     """Run `main` with its log open; returns the exit status. A failure is one line on the terminal."""
     import traceback
 
-    from betavae.errors import UserError
-
-    if log is not None:
-        redirect_to_log(log)
     try:
+        if log is not None:
+            redirect_to_log(log)
         log_header(step, arguments)
         main()
     except UserError as error:
         tell(f"betavae {step}: {error}")
         return 1
     except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
         tell(f"betavae {step}: {type(error).__name__}: {error}" + (f" (see {log})" if log else ""))
         return 1
     return 0
