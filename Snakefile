@@ -10,7 +10,7 @@ sys.path.insert(0, str(HERE / "workflow"))
 from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
-from betavae.run_lock import begin
+from betavae.run_lock import begin, expect_writable
 
 from snakemake.utils import min_version
 
@@ -20,6 +20,7 @@ min_version("9.0")
 configfile: HERE / "config.yaml"
 
 
+expect_writable(".snakemake", "results")
 plan = Plan(config)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.

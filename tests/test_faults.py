@@ -107,7 +107,8 @@ def test_a_whole_run_in_a_read_only_folder_ends_in_one_line(disk):
     )
     assert run.returncode != 0
     said = run.stdout + run.stderr
-    assert "Read-only file system" in said.strip().splitlines()[-1]
+    last = said.strip().splitlines()[-1]
+    assert last.startswith(f"{folder / 'results'}: cannot be written to; expected a folder for results")
     assert "Traceback" not in said
 
 
@@ -150,6 +151,11 @@ def test_an_output_appears_whole_or_not_at_all(tmp_path):
         part.write_text("new")
     assert path.read_text() == "new"
     assert files(tmp_path) == ["new/table.csv"]
+
+
+def test_an_input_that_may_not_be_read_is_not_taken_for_the_output(tmp_path):
+    with pytest.raises(PermissionError):
+        half_write(tmp_path / "table.csv", PermissionError(errno.EACCES, "Permission denied", "/data/codes.h5"))
 
 
 def test_codes_are_read_back_as_they_were_written(tmp_path):

@@ -29,15 +29,42 @@ _started = time.time()
 _terminal: IO[str] = sys.stderr
 
 
+def refusal(error: Exception) -> str | None:
+    """Why nothing can be written, in the system's words, if that is what an error means: a full disk, a read-only
+    folder. HDF5 and safetensors say it in their message only.
+    """
+    said = [error.errno] if isinstance(error, OSError) and error.errno else []
+    said += map(int, re.findall(r"\b(?:errno = |os error )(\d+)", str(error)))
+    return next((os.strerror(number) for number in said if number in REFUSALS), None)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block an error that means that `path` cannot be written is a UserError that says so."""
+    try:
+        yield
+    except Exception as error:
+        named = Path(str(getattr(error, "filename", None) or path))
+        ours = path.is_relative_to(named) or named.parent == path.parent
+        if ours and (reason := refusal(error)):
+            raise UserError(
+                f"{path}: cannot be written ({reason}); expected a folder that can be written to, with room: see to "
+                "that and run the same command again"
+            ) from error
+        raise
+
+
 def redirect_to_log(path: Path) -> None:
     """From here on everything written to stdout and stderr, crashes included, goes to the log at `path`.
 
     Progress, and the one line about a failure, go on to the terminal.
     """
     global _terminal
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("w", encoding="utf-8")
     _terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with path.open("w", encoding="utf-8") as log:
+    with log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
@@ -88,15 +115,6 @@ def _flush_folder(path: Path) -> None:
             os.close(folder)
 
 
-def refusal(error: Exception) -> str | None:
-    """Why nothing can be written, in the system's words, if that is what an error means: a full disk, a read-only
-    folder. HDF5 and safetensors say it in their message only.
-    """
-    said = [error.errno] if isinstance(error, OSError) and error.errno else []
-    said += map(int, re.findall(r"\b(?:errno = |os error )(\d+)", str(error)))
-    return next((os.strerror(number) for number in said if number in REFUSALS), None)
-
-
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error.
@@ -105,19 +123,13 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    except Exception as error:
-        if reason := refusal(error):
-            raise UserError(
-                f"{path}: cannot be written ({reason}); expected a folder that can be written to, with room: see to "
-                "that and run the same command again"
-            ) from error
-        raise
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _flush_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
