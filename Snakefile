@@ -7,10 +7,10 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
-from betavae.errors import UserError
+from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
-from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
-from betavae.room import check as check_room, memory_mb, need
+from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
+from betavae.run_lock import begin, expect_writable
 
 from snakemake.utils import min_version
 
@@ -20,11 +20,12 @@ min_version("9.0")
 configfile: HERE / "config.yaml"
 
 
+expect_writable(".snakemake", "results")
 plan = Plan(config)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.
-if gpus := count_gpus():
-    workflow.global_resources.setdefault("gpu", gpus)
+if found := gpus():
+    workflow.global_resources.setdefault("gpu", len(found))
 
 
 resource_scopes:
@@ -80,11 +81,8 @@ rule all:
 
 
 onstart:
-    jobs = [need(plan, job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs()]
-    try:
-        check_room(filter(None, jobs), Path("results"), memory_mb() if workflow.local_exec else None)
-    except UserError as error:
-        sys.exit(str(error))
+    begin(Path("results"))
+ROOMCHECK
 
 
 onsuccess:

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 from pathlib import Path
+from typing import Any, NamedTuple
 
 # Before NumPy: the number of threads changes the last bits, and the machines of CI are small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 import yaml
+from running import TINY, outcome, snakemake
 
 from betavae import dataset
 from betavae.factors import FactorGrid
@@ -62,3 +64,22 @@ def config():
 def metric(config):
     """The settings of the paper's metric as they stand in config.yaml, L fixed at 28."""
     return config["metrics"]["zdiff"] | {"pairs": 28}
+
+
+class WholeRun(NamedTuple):
+    """A folder in which `all` was run at the tests' scale, from nothing, and what came of it (see `outcome`).
+
+    Tests may run more in the folder, as long as `all` has nothing left to do when they end.
+    """
+
+    folder: Path
+    outcome: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    run = snakemake(folder, "--cores", "2", "all", "--configfile", str(TINY))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "results/figures" in run.stdout + run.stderr
+    return WholeRun(folder, outcome(folder))

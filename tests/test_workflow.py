@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,32 +11,9 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from running import ROOT, TINY, last_line, snakemake
 
 from betavae.names import NAMED_SYSTEMS
-
-ROOT = Path(__file__).parent.parent
-TINY = ROOT / "tests" / "tiny.yaml"
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--directory",
-            str(folder),
-            *arguments,
-        ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
 
 
 def planned(folder: Path, *arguments: str) -> Counter:
@@ -50,10 +25,6 @@ def planned(folder: Path, *arguments: str) -> Counter:
         return Counter()
     lines = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)
     return Counter({rule: int(count) for rule, count in lines if rule != "total"})
-
-
-def last_line(run: subprocess.CompletedProcess[str]) -> str:
-    return (run.stdout + run.stderr).strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -132,13 +103,9 @@ def test_figure_8_asks_for_a_model_a_distance_and_noise_of_each_training_set(tmp
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
+def finished(whole_run) -> Path:
     """A folder in which `all` was run at the tests' scale, from nothing."""
-    folder = tmp_path_factory.mktemp("run")
-    run = snakemake(folder, "--cores", "2", "all", "--configfile", str(TINY))
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "results/figures" in run.stdout + run.stderr
-    return folder
+    return whole_run.folder
 
 
 def test_a_whole_run_fills_every_row_of_figure_6_that_there_is_code_for(finished):
@@ -268,6 +235,11 @@ def test_what_became_of_infogans_replicas_is_said_in_its_history_model_and_sheet
 
 def test_a_second_run_does_nothing(finished):
     assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {}
+
+
+def test_how_often_checkpoints_are_written_reruns_nothing(finished):
+    often = ("--config", "checkpoint_minutes=7")
+    assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY), *often) == {}
 
 
 def test_another_scale_and_back_costs_nothing_that_was_computed(finished, tmp_path):

@@ -156,7 +156,7 @@ def write_codes(
             if "group" in attributes:
                 file["group"] = np.asarray(attributes.pop("group"), np.int64)
             file.attrs.update({k: v if isinstance(v, str) else json.dumps(v) for k, v in attributes.items()})
-        job.reserve(part, part.stat().st_size)
+        job.reserve(part)
         arrays = {name: np.memmap(part, np.float32, "r+", offset, shape) for name, offset in offsets.items()}
         yield arrays
         for array in arrays.values():

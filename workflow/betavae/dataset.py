@@ -200,7 +200,7 @@ def write(
         chunk = block // 4 if block % 4 == 0 else block
         images = file.create_dataset("imgs", (grid.images, SIDE, SIDE), np.uint8, chunks=(chunk, SIDE, SIDE), **options)
         packed = np.lib.format.open_memmap(bits_part, "w+", np.uint8, (grid.images, BYTES))
-        job.reserve(bits_part, bits_part.stat().st_size)
+        job.reserve(bits_part)
         waiting: list[tuple[int, Future[bytes]]] = []
 
         def write_waiting(leave: int) -> None:

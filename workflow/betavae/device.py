@@ -10,10 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from betavae.errors import UserError
+from betavae.gpus import claim
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`, said in the log: cpu, cuda, or auto, which is cuda where there is one."""
+    """The device called `name`, said in the log: cpu, cuda, or auto, which is cuda where there is one.
+
+    Of several GPUs it is one that no other job of this machine uses.
+    """
+    if name != "cpu":
+        claim()
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "device: cuda was asked for and torch sees none; expected a CUDA device, or device: auto or cpu"

@@ -17,7 +17,7 @@ from betavae.device import pick_device, prepare_cpu
 from betavae.factors import FactorGrid
 from betavae.images import pack
 from betavae.shapes import SIDE, draw
-from betavae.train import build, training_steps
+from betavae.train import build, take_turns, training_steps
 
 WARM, TIMED = 3, 10  # steps before the clock runs, and under it
 BITS_MB, GRAM_MB = 378, 201
@@ -32,7 +32,8 @@ def sample_images(grid: FactorGrid) -> np.ndarray:
 def seconds_a_step(settings: dict, device: torch.device) -> float:
     """Seconds that one step of a training takes, all its replicas together: the median of a few."""
     grid = FactorGrid.thinned({"orientation": 8, "posX": 4, "posY": 4})
-    steps = training_steps(build(settings, device), settings, sample_images(grid), grid, device)
+    turns = take_turns(build(settings, device), settings, device)
+    steps = training_steps(turns, settings, sample_images(grid), grid, device)
     elapsed = []
     for _ in range(WARM + TIMED):
         started = time.perf_counter()

@@ -20,16 +20,41 @@ import numpy as np
 from tqdm import tqdm
 
 from betavae.digest import code_digest
+from betavae.errors import UserError
 
-# What the system says where a file cannot be written.
-UNWRITABLE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,
-    errno.EEXIST,
-)  # fmt: skip
+# What the system says where there is no room, or no right to write, or something else in the place.
+REFUSALS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+)
 LIBRARIES = ("numpy", "torch", "h5py", "scikit-learn", "snakemake")
 
 _started = time.time()
 _terminal: IO[str] = sys.stderr
+
+
+def refusal(error: Exception) -> str | None:
+    """Why nothing can be written, in the system's words, if that is what an error means: a full disk, a read-only
+    folder. HDF5 and safetensors say it in their message only.
+    """
+    said = [error.errno] if isinstance(error, OSError) and error.errno else []
+    said += map(int, re.findall(r"\b(?:errno = |os error )(\d+)", str(error)))
+    return next((os.strerror(number) for number in said if number in REFUSALS), None)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block an error that means that `path` cannot be written is a UserError that says so."""
+    try:
+        yield
+    except Exception as error:
+        named = Path(str(getattr(error, "filename", None) or path))
+        ours = path.is_relative_to(named) or named.parent == path.parent
+        if ours and (reason := refusal(error)):
+            raise UserError(
+                f"{path}: cannot be written ({reason}); expected a folder that can be written to, with room: see to "
+                "that and run the same command again"
+            ) from error
+        raise
 
 
 def redirect_to_log(path: Path) -> None:
@@ -38,9 +63,11 @@ def redirect_to_log(path: Path) -> None:
     Progress, and the one line about a failure, go on to the terminal.
     """
     global _terminal
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("w", encoding="utf-8")
     _terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with path.open("w", encoding="utf-8") as log:
+    with log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
@@ -48,7 +75,8 @@ def redirect_to_log(path: Path) -> None:
 def tell(line: str) -> None:
     """One line to the terminal, and to the log where there is one."""
     for stream in {_terminal, sys.stderr}:
-        print(line, file=stream, flush=True)
+        with contextlib.suppress(OSError):  # a log that cannot be written must not keep the line from the terminal
+            print(line, file=stream, flush=True)
 
 
 class _Lines:
@@ -62,10 +90,14 @@ class _Lines:
         _terminal.flush()
 
 
-def progress(total: int, label: str, unit: str = "step") -> tqdm:
-    """A progress bar with the time left: a line on the terminal every quarter of a minute (many jobs share it)."""
+def progress(total: int, label: str, unit: str = "step", done: int = 0) -> tqdm:
+    """A progress bar with the time left: a line on the terminal every quarter of a minute (many jobs share it).
+
+    done: units that an earlier process has done.
+    """
     return tqdm(
         total=total,
+        initial=done,
         unit=unit,
         file=_Lines(),
         mininterval=15,
@@ -76,30 +108,40 @@ def progress(total: int, label: str, unit: str = "step") -> tqdm:
     )
 
 
+def _flush_folder(path: Path) -> None:
+    """Let a new name reach the disk, where the file system can do that for a folder."""
+    with contextlib.suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error.
+
+    UserError where it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _flush_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def reserve(path: Path, size: int) -> None:
-    """Take `size` bytes of disk for a file that is about to be filled through a memory map.
-
-    A full disk is else noticed when pages are written back, and the process killed without a word.
-    """
+def reserve(path: Path) -> None:
+    """Let a file have all its room on the disk before it is mapped: a disk that fills up later kills the writer."""
     with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -136,14 +178,22 @@ def git_commit() -> str:
         return "unknown"
 
 
-def provenance(*steps: str, device: str = "cpu") -> dict[str, Any]:
-    """What made a file: commit, code digest, versions, device and the seconds since the job started."""
+def seconds() -> float:
+    """Seconds since this process started."""
+    return time.time() - _started
+
+
+def provenance(*steps: str, device: str = "cpu", seconds_before: float = 0.0) -> dict[str, Any]:
+    """What made a file: commit, code digest, versions, device and the seconds since the job started.
+
+    seconds_before: those of processes whose work this one has gone on with.
+    """
     return {
         "git_commit": git_commit(),
         "code_digest": code_digest(*steps),
         "versions": versions(),
         "device": device,
-        "seconds": round(time.time() - _started, 2),
+        "seconds": round(seconds_before + seconds(), 2),
     }
 
 
@@ -153,27 +203,9 @@ def log_header(step: str, arguments: list[str]) -> None:
     print(f"arguments: {arguments}", file=sys.stderr, flush=True)
 
 
-def refused_by_system(error: BaseException) -> str | None:
-    """What to tell a person where an error says that a file cannot be made or written (no room, no permission, …)."""
-    # HDF5 says it in the middle of its own report, and safetensors in its own way.
-    number = getattr(error, "errno", None) or next(
-        map(int, re.findall(r"(?:errno = |os error )(\d+)", str(error))), None
-    )
-    if number not in UNWRITABLE:
-        return None
-    # The second: what a rename was to make.
-    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    return (
-        f"{name or 'an output'}: {os.strerror(number)}; expected a folder that can be written, with room on its disk; "
-        "mend that and run the same command again"
-    )
-
-
 def run_logged(step: str, log: Path | None, arguments: list[str], main: Callable[[], None]) -> int:
     """Run `main` with its log open; returns the exit status. A failure is one line on the terminal."""
     import traceback
-
-    from betavae.errors import UserError
 
     try:
         if log is not None:
@@ -184,9 +216,10 @@ def run_logged(step: str, log: Path | None, arguments: list[str], main: Callable
         tell(f"betavae {step}: {' '.join(str(error).split())}")
         return 1
     except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
-        found = refused_by_system(error) or " ".join(f"{type(error).__name__}: {error}".split())
-        tell(f"betavae {step}: {found}" + (f" (see {log})" if log else ""))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        tell(f"betavae {step}: {said}" + (f" (see {log})" if log else ""))
         return 1
     return 0

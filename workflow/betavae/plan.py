@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -347,6 +346,14 @@ class Plan:
         """The settings of a training job."""
         return json.dumps(self.training(wildcards.scale, wildcards.model))
 
+    def checkpoints(self, wildcards: Any, output: Any) -> str:
+        """Where a training keeps its checkpoints, and how often: options that shape no result.
+
+        Snakemake reruns nothing for a param that takes `output`, so how often may change at any time.
+        """
+        folder = f"results/{wildcards.scale}/checkpoints/{wildcards.model}"
+        return f"--checkpoints {folder} --checkpoint-minutes {self.config['checkpoint_minutes']}"
+
     def encode_settings(self, wildcards: Any) -> str:
         """The settings of an encoding job."""
         images = self.preset(wildcards.scale)["evaluation_images"]
@@ -528,15 +535,3 @@ class Plan:
     def gpu(self) -> int:
         """GPUs that a training job asks for."""
         return 0 if self.config["device"] == "cpu" else 1
-
-
-def count_gpus() -> int:
-    """GPUs of this machine, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

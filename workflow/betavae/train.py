@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -15,8 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from betavae import job
+from betavae.checkpoint import Checkpoint, Checkpoints, fingerprint, noted_signals
 from betavae.device import pick_device, prepare_cpu, unpack_floats
+from betavae.digest import code_digest
+from betavae.errors import UserError
 from betavae.factors import FactorGrid
+from betavae.history import History
 from betavae.images import open_bits, open_grid
 from betavae.samples import collapsed
 from betavae.stacked import initialise
@@ -49,38 +55,6 @@ def draw_block(settings: dict[str, Any], grid: FactorGrid, block: int) -> dict[s
     return {name: np.stack([one[name] for one in drawn], axis=1) for name in drawn[0]}
 
 
-class History:
-    """Means of what the losses report, over the steps between two records; kept on the device until read.
-
-    And sheets of samples, where a system shows any: the step and images (R, n, 4096) uint8.
-    """
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-        self.steps: list[int] = []
-        self.records: dict[str, list[Tensor]] = {}
-        self.sheets: list[tuple[int, np.ndarray]] = []
-        self._sums: dict[str, Tensor] = {}
-        self._summed = 0
-
-    def add(self, step: int, losses: dict[str, Tensor], last: bool) -> None:
-        """Count in the losses of a step; close a record at every `every`-th step and at the last."""
-        for name, value in losses.items():
-            value = value.detach()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._summed += 1
-        if step % self.every == 0 or last:
-            self.steps.append(step)
-            for name, total in self._sums.items():
-                self.records.setdefault(name, []).append(total / self._summed)
-            self._sums, self._summed = {}, 0
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """step (records,) and each loss (records, R, …)."""
-        stacked = {name: torch.stack(values).cpu().numpy() for name, values in self.records.items()}
-        return {"step": np.array(self.steps, np.int64), **stacked}
-
-
 def sheet_steps(settings: dict[str, Any]) -> set[int]:
     """The steps after which a sheet of samples is kept: settings["sheets"] of them, the last step among them."""
     steps, sheets = settings["steps"], settings.get("sheets", 0)
@@ -104,23 +78,35 @@ def rate_left(step: int, settings: dict[str, Any]) -> float:
     return min(1.0, max(0.0, settings["steps"] - step + 1) / falling) if falling else 1.0
 
 
-def training_steps(
-    network: nn.Module, settings: dict[str, Any], bits: np.ndarray, grid: FactorGrid, device: torch.device
-) -> Iterator[dict[str, Tensor]]:
-    """Train a network of `build` without end: after each step, what is recorded of it. No step waits for the device.
-
-    settings: see `train`; bits (images, 512) uint8.
-    """
+def take_turns(
+    network: nn.Module, settings: dict[str, Any], device: torch.device
+) -> list[tuple[Player, torch.optim.Optimizer]]:
+    """The players of a network of `build`, in the order of their turns, each with its optimiser."""
     players = system_of(settings).players(network, settings)
-    optimisers = [make_optimiser(player, settings, device) for player in players]
+    return [(player, make_optimiser(player, settings, device)) for player in players]
+
+
+def training_steps(
+    turns: list[tuple[Player, torch.optim.Optimizer]],
+    settings: dict[str, Any],
+    bits: np.ndarray,
+    grid: FactorGrid,
+    device: torch.device,
+    done: int = 0,
+) -> Iterator[dict[str, Tensor]]:
+    """Train without end, from the step after the first `done`: after each, what is recorded of it. No step waits for
+    the device.
+
+    turns: see `take_turns`; settings: see `train`; bits (images, 512) uint8.
+    """
     on_device = torch.from_numpy(bits).to(device)
-    for block in itertools.count():
+    for block in itertools.count(done // BLOCK):
         drawn = {name: torch.from_numpy(array).to(device) for name, array in draw_block(settings, grid, block).items()}
-        for step in range(BLOCK):
+        for step in range(max(0, done - block * BLOCK), BLOCK):
             inputs = {name: array[step] for name, array in drawn.items()}
             images, recorded = unpack_floats(on_device[inputs["images"]]), {}
             left = rate_left(block * BLOCK + step + 1, settings)
-            for player, optimiser in zip(players, optimisers, strict=True):
+            for player, optimiser in turns:
                 optimiser.param_groups[0]["lr"] = player.learning_rate * left
                 loss, found = player.losses(images, inputs)
                 optimiser.zero_grad(set_to_none=True)
@@ -137,34 +123,103 @@ def build(settings: dict[str, Any], device: torch.device) -> nn.Module:
     return network.to(device)
 
 
+class Run:
+    """A training as far as it has come: network, optimisers and history, all that a checkpoint must hold."""
+
+    def __init__(self, settings: dict[str, Any], device: torch.device) -> None:
+        self.network, self.history = build(settings, device), History(settings["record_every"])
+        self.turns = take_turns(self.network, settings, device)
+        self.device = device
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """All that the run is after so many steps."""
+        recorded, notes = self.history.state()
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"history.{name}": tensor for name, tensor in recorded.items()}
+        for turn, (_, optimiser) in enumerate(self.turns):
+            for parameter, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{turn}.{parameter}.{name}": value for name, value in state.items()}
+        return Checkpoint(step, tensors, notes)
+
+    def resume(self, checkpoints: Checkpoints) -> int:
+        """Go back to where the newest usable checkpoint was written; how many steps are done."""
+        found = checkpoints.newest(like={f"network.{name}": own for name, own in self.network.state_dict().items()})
+        if not found:
+            return 0
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "history": {}, "optimiser": {}}
+        for name, tensor in found.tensors.items():
+            part, _, own = name.partition(".")
+            parts[part][own] = tensor
+        self.network.load_state_dict(parts["network"])
+        self.history.restore(parts["history"], found.notes, self.device)
+        self.history.resumed.append(found.step)
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.turns]
+        for name, tensor in parts["optimiser"].items():
+            turn, parameter, own = name.split(".")
+            states[int(turn)].setdefault(int(parameter), {})[own] = tensor
+        for (_, optimiser), state in zip(self.turns, states, strict=True):
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        return found.step
+
+
 def train(
-    settings: dict[str, Any], bits: np.ndarray, grid: FactorGrid, device: torch.device, label: str
+    settings: dict[str, Any],
+    bits: np.ndarray,
+    grid: FactorGrid,
+    device: torch.device,
+    label: str,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[nn.Module, History]:
     """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8 of a factor grid.
 
     settings: system, seeds, latents, optimiser, learning_rate, initial_accumulator (of Adagrad), momentum and decay
     (of Adam, where they are not 0.9 and 0.999), anneal (see `rate_left`), batch, steps, record_every, sheets (of
     samples that are kept, of a system that has any) and what the system asks for beyond these.
-    Returns the network and its history.
+    With `checkpoints` it goes on from the last of them, if any, and SIGTERM or SIGINT end it by UserError once its
+    state is kept. Returns the network and its history.
     """
-    network, history, steps = build(settings, device), History(settings["record_every"]), settings["steps"]
-    shown = sheet_steps(settings)
-    iterator = training_steps(network, settings, bits, grid, device)
-    with job.progress(steps, label) as bar:
-        for step, losses in zip(range(1, steps + 1), iterator, strict=False):
-            history.add(step, losses, last=step == steps)
+    run, steps, shown = Run(settings, device), settings["steps"], sheet_steps(settings)
+    done = run.resume(checkpoints) if checkpoints else 0
+    iterator = training_steps(run.turns, settings, bits, grid, device, done)
+    noted = noted_signals() if checkpoints else contextlib.nullcontext(lambda: None)
+    with job.progress(steps, label, done=done) as bar, noted as stopped_by:
+        for step, losses in zip(range(done + 1, steps + 1), iterator, strict=False):
+            run.history.add(step, losses, last=step == steps)
             if step in shown:
-                samples = system_of(settings).sheet(network, settings).nan_to_num()
-                history.sheets.append((step, (samples * 255).round().byte().cpu().numpy()))
+                samples = system_of(settings).sheet(run.network, settings).nan_to_num()
+                run.history.sheets.append((step, (samples * 255).round().byte().cpu().numpy()))
             bar.update()
-    return network, history
+            if checkpoints and step < steps and (stopped_by() or checkpoints.due()):
+                kept = checkpoints.keep(run.checkpoint(step))
+                if signal := stopped_by():
+                    raise UserError(
+                        f"{label}: stopped by {signal} after step {step} of {steps}, "
+                        f"its state {'kept' if kept else 'not kept'}; the same command goes on from the last one kept"
+                    )
+    return run.network, run.history
 
 
-def main(*, bits: Path, dataset: Path, model: Path, history: Path, settings: str, device: str = "auto") -> None:
-    """Write {model}.safetensors, all replicas stacked, and {model}.history.h5."""
+def main(
+    *,
+    bits: Path,
+    dataset: Path,
+    model: Path,
+    history: Path,
+    settings: str,
+    device: str = "auto",
+    checkpoints: Path | None = None,
+    checkpoint_minutes: float = 5.0,
+) -> None:
+    """Write {model}.safetensors, all replicas stacked, and {model}.history.h5.
+
+    checkpoints: a folder of the training's own, to go on from where it was killed; without it there are none.
+    """
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
-    network, recorded = train(chosen, open_bits(bits), open_grid(dataset), on, label=model.stem)
+    images, code = open_bits(bits), code_digest("train", chosen["system"])
+    made_by = functools.partial(fingerprint, chosen, code, on, images)
+    kept = Checkpoints(checkpoints, checkpoint_minutes, made_by) if checkpoints else None
+    network, recorded = train(chosen, images, open_grid(dataset), on, model.stem, kept)
     arrays = recorded.arrays()
     lost = diverged(arrays, network)
     if lost:
@@ -172,7 +227,10 @@ def main(*, bits: Path, dataset: Path, model: Path, history: Path, settings: str
     made = {
         "settings": settings,
         "diverged": json.dumps(lost),
-        "provenance": json.dumps(job.provenance("train", chosen["system"], device=str(on))),
+        "provenance": json.dumps(
+            job.provenance("train", chosen["system"], device=str(on), seconds_before=recorded.seconds)
+            | {"resumed_after_steps": recorded.resumed}
+        ),
     }
     if recorded.sheets:
         fallen = [replica for replica in collapsed(recorded.sheets[-1][1]) if replica not in lost]
@@ -189,3 +247,5 @@ def main(*, bits: Path, dataset: Path, model: Path, history: Path, settings: str
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with job.atomic(model) as part:
         save_file(weights, part, metadata=made)
+    if kept:
+        kept.remove()

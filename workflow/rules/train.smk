@@ -26,12 +26,14 @@ rule train:
     params:
         settings=plan.train_settings,
         device=plan.config["device"],
+        checkpoints=plan.checkpoints,
         code=plan.system_code("train"),
     message:
         "Train {wildcards.model}, scale {wildcards.scale}"
     shell:
         "python -m betavae train --log {log} --bits {input.bits} --dataset {input.dataset} --model {output.model}"
         " --history {output.history} --settings {params.settings:q} --device {params.device}"
+        " {params.checkpoints}"
 
 
 rule history:

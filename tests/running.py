@@ -1,0 +1,103 @@
+"""Run the workflow as a user does, and compare what came of two runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from safetensors import safe_open
+
+ROOT = Path(__file__).parent.parent
+TINY = ROOT / "tests" / "tiny.yaml"
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """The command that runs the workflow with its results in `folder`."""
+    return [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+        *arguments,
+    ]
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment without what finds the package for them: the workflow must find it by itself."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(folder, *arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=1200
+    )
+
+
+def last_line(run: subprocess.CompletedProcess[str]) -> str:
+    return (run.stdout + run.stderr).strip().splitlines()[-1]
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What came of a run in `folder`, by path, but for provenance and cost: tables, all JSON files, models, histories.
+
+    Of arrays a digest of their bytes: two outcomes are equal where the runs are the same to the bit.
+    """
+    results, found = folder / "results", {}
+
+    def digest(array: np.ndarray) -> str:
+        return f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
+
+    for path in sorted(results.rglob("*")):
+        name = str(path.relative_to(results))
+        if path.suffix == ".json":
+            found[name] = json.loads(path.read_text(encoding="utf-8"))
+            found[name].pop("provenance", None)
+        elif path.parent.name == "tables" and path.stem != "cost":
+            found[name] = path.read_text(encoding="utf-8")
+        elif path.suffix == ".safetensors":
+            with safe_open(path, framework="np") as file:
+                said = {key: value for key, value in file.metadata().items() if key != "provenance"}
+                found[name] = said | {key: digest(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
+        elif path.name.endswith(".history.h5"):
+            with h5py.File(path) as file:
+                said = {key: value for key, value in file.attrs.items() if key != "provenance"}
+                found[name] = said | {key: digest(file[key][:]) for key in file}
+    return found
+
+
+def half_written(folder: Path) -> list[str]:
+    """Files under a final name in `folder`/results that do not read back: there must be none, ever."""
+    torn = []
+    for path in sorted((folder / "results").rglob("*")):
+        if path.name.startswith(".") or "checkpoints" in path.parts:
+            continue
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix == ".h5":
+                with h5py.File(path) as file:
+                    file.visititems(lambda name, item: item[...] if isinstance(item, h5py.Dataset) else None)
+            elif path.suffix == ".npy":
+                np.load(path, mmap_mode="r", allow_pickle=False)
+            elif path.suffix == ".safetensors":
+                with safe_open(path, framework="np") as file:
+                    file.keys()
+            elif path.suffix == ".png":
+                assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+            elif path.suffix == ".pdf":
+                assert path.read_bytes().rstrip().endswith(b"%%EOF")
+            elif path.suffix in (".csv", ".md"):
+                assert path.read_text(encoding="utf-8").endswith("\n")
+        except Exception as error:
+            torn.append(f"{path}: {error}")
+    return torn
