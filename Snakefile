@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE / "workflow"))
 from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
+from betavae.room import refuse_without_room
 from betavae.run_lock import begin, expect_writable
 
 from snakemake.utils import min_version
@@ -82,7 +83,7 @@ rule all:
 
 onstart:
     begin(Path("results"))
-ROOMCHECK
+    refuse_without_room(plan, list(workflow.dag.needrun_jobs()), Path("results"), here=workflow.local_exec)
 
 
 onsuccess:

@@ -24,7 +24,15 @@ from betavae.errors import UserError
 
 # What the system says where there is no room, or no right to write, or something else in the place.
 REFUSALS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
 )
 LIBRARIES = ("numpy", "torch", "h5py", "scikit-learn", "snakemake")
 
