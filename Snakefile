@@ -7,8 +7,10 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
+from betavae.digest import code_digest
 from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
+from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
 from betavae.room import refuse_without_room
 from betavae.run_lock import begin, expect_writable
@@ -52,6 +54,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/continuity.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
+include: "workflow/rules/picture_sets.smk"
 include: "workflow/rules/tools.smk"
 
 

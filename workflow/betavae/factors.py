@@ -1,6 +1,7 @@
 """The generative factors of the 2D shapes and the grid that their product spans (section 4.2).
 
-Images are numbered in the original file's order: shape slowest, posY fastest.
+The grid serves any other set of factors too (the rendered stand-ins). Images are numbered in the original
+file's order: the first factor (shape) slowest, the last (posY) fastest.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ METRIC_FACTORS = ("posX", "posY", "scale", "orientation")
 
 @dataclass(frozen=True)
 class FactorGrid:
-    """The product of the factors' values, in the order of FACTORS."""
+    """The product of the factors' values, in the order of `names`: those of the 2D shapes unless others are given."""
 
     values: tuple[np.ndarray, ...]
+    names: tuple[str, ...] = FACTORS
 
     @classmethod
     def thinned(cls, strides: dict[str, int]) -> FactorGrid:
@@ -66,18 +68,18 @@ class FactorGrid:
 
     def size(self, factor: str) -> int:
         """How many values `factor` takes."""
-        return len(self.values[FACTORS.index(factor)])
+        return len(self.values[self.names.index(factor)])
 
     def index(self, classes: np.ndarray) -> np.ndarray:
-        """Image numbers (...) of factor classes (..., 5)."""
+        """Image numbers (...) of factor classes (..., factors)."""
         strides = np.cumprod((1, *self.sizes[:0:-1]))[::-1]
         return np.asarray(classes) @ strides
 
     def classes(self, images: np.ndarray | None = None) -> np.ndarray:
-        """Factor classes (..., 5), int64, of image numbers (...); of all images where none are given."""
+        """Factor classes (..., factors), int64, of image numbers (...); of all images where none are given."""
         images = np.arange(self.images) if images is None else np.asarray(images)
         return np.stack(np.unravel_index(images, self.sizes), axis=-1)
 
     def factor_values(self) -> np.ndarray:
-        """The factors' values of every image: (images, 5) float64."""
+        """The factors' values of every image: (images, factors) float64."""
         return np.stack([v[c] for v, c in zip(self.values, self.classes().T, strict=True)], axis=1)

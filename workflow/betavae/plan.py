@@ -31,6 +31,7 @@ from betavae.names import (
     subset_name,
     sweep_name,
 )
+from betavae.picture_sources import source_path
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data. Numbers in their shortest form, above 0.
@@ -121,6 +122,13 @@ class Plan:
     def summary(self, model: str, scale: str | None = None) -> str:
         """The summary of a model with a decoder."""
         return f"results/{scale or self.scale}/summaries/{model}.h5"
+
+    def picture_source(self, name: str) -> str:
+        """Where a real picture set lies; one that the user does not have ends the run, saying what to get."""
+        try:
+            return source_path(self.config, name)
+        except UserError as error:
+            sys.exit(str(error))
 
     def known(self, model: str, target: str) -> str:
         """A model's name, given back; one that makes no sense ends the run, naming the target."""

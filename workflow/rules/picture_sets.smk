@@ -1,0 +1,57 @@
+# Colour and grey pictures for Figures 1–4: the real sets where the config names them, and rendered stand-ins.
+
+
+rule standin:
+    output:
+        h5="results/data/{standin}/images.h5",
+        npy="results/data/{standin}/images.npy",
+    log:
+        "results/data/{standin}/logs/images.log",
+    benchmark:
+        "results/data/{standin}/benchmarks/images.tsv"
+    wildcard_constraints:
+        standin="|".join(STANDINS),
+    conda:
+        "../../envs/betavae.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        sizes=lambda wildcards: json.dumps(plan.config["pictures"][wildcards.standin]),
+        code=lambda wildcards: code_digest("standin", wildcards.standin),
+    message:
+        "Picture set {wildcards.standin}, rendered"
+    shell:
+        "python -m betavae standin --log {log} --name {wildcards.standin} --sizes {params.sizes:q}"
+        " --h5 {output.h5} --npy {output.npy} --threads {threads}"
+
+
+rule import_pictures:
+    input:
+        source=lambda wildcards: plan.picture_source(wildcards.real),
+    output:
+        h5="results/data/{real}/images.h5",
+        npy="results/data/{real}/images.npy",
+    log:
+        "results/data/{real}/logs/images.log",
+    benchmark:
+        "results/data/{real}/benchmarks/images.tsv"
+    wildcard_constraints:
+        real="|".join(SOURCES),
+    conda:
+        "../../envs/betavae.yaml"
+    threads: 8
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        crop=lambda wildcards: f"--crop {crop}" if (crop := plan.config["pictures"][wildcards.real]["crop"]) else "",
+        broken=lambda wildcards: plan.config["pictures"][wildcards.real]["broken"],
+        code=plan.code("import_pictures"),
+    message:
+        "Picture set {wildcards.real}, imported from {input.source}"
+    shell:
+        "python -m betavae import_pictures --log {log} --name {wildcards.real} --source {input.source:q}"
+        " --h5 {output.h5} --npy {output.npy} --broken {params.broken} {params.crop}"
+        " --threads {threads}"
