@@ -12,7 +12,8 @@ from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
-from betavae.run_lock import begin
+from betavae.room import refuse_without_room
+from betavae.run_lock import begin, expect_writable
 
 from snakemake.utils import min_version
 
@@ -22,6 +23,7 @@ min_version("9.0")
 configfile: HERE / "config.yaml"
 
 
+expect_writable(".snakemake", "results")
 plan = Plan(config)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.
@@ -37,8 +39,10 @@ wildcard_constraints:
     scale="|".join(plan.config["scales"]),
     grid="|".join(plan.config["grids"]),
     metric="|".join(plan.config["metrics"]),
-    model="[^/]+",
-    point="[^/]+",
+    # All that a shell takes for a word, so that no path needs quotes. Rules whose targets users type take any name, and
+    # refuse it themselves.
+    model="[A-Za-z0-9_.]+",
+    point="[A-Za-z0-9_.]+",
     models="[^/]+",
 
 
@@ -82,6 +86,7 @@ rule all:
 
 onstart:
     begin(Path("results"))
+    refuse_without_room(plan, list(workflow.dag.needrun_jobs()), Path("results"), here=workflow.local_exec)
 
 
 onsuccess:

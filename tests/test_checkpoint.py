@@ -441,10 +441,10 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
     trained = train(settings, bits, grid, CPU, "model", checkpoints)
     assert_same(trained, uninterrupted["dcign"])
     said = capsys.readouterr().err.splitlines()
-    assert said == [
-        f"model: no checkpoint after step {step}: [Errno 28] No space left on device; the training goes on"
-        for step in (3, 8)
-    ]
+    assert len(said) == 2
+    for step, line in zip((3, 8), said, strict=True):
+        assert line.startswith(f"model: no checkpoint after step {step}, the training goes on: ")
+        assert "cannot be written (No space left on device)" in line
     assert list((tmp_path / "model").iterdir()) == []
 
 

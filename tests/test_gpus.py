@@ -1,11 +1,14 @@
 """GPUs, pretended: counted, picked, and free again when their process is dead."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
+import yaml
+from running import TINY, command, environment
 
 from betavae import gpus as module
 from betavae.digest import PACKAGE
@@ -88,3 +91,20 @@ def test_without_the_variable_the_driver_is_asked(monkeypatch, tmp_path):
     tool.write_text('#!/bin/sh\necho "GPU 0: Pretended (UUID: GPU-1)"\necho "GPU 1: Pretended (UUID: GPU-2)"\n')
     tool.chmod(0o755)
     assert gpus() == ["0", "1"]
+
+
+def test_trainings_run_side_by_side_each_on_a_gpu_of_its_own(pretended, tmp_path):
+    overlay, models = tmp_path / "longer.yaml", ["beta1", "beta4", "beta2", "beta8"]
+    overlay.write_text(yaml.safe_dump({"device": "auto", "scales": {"tiny": {"steps": 400}}}))
+    targets = [f"results/tiny/models/{model}.safetensors" for model in models]
+    arguments = [*targets, "--cores", "8", "--configfile", str(TINY), str(overlay)]
+    run = subprocess.run(
+        command(tmp_path, *arguments), env=environment(), capture_output=True, text=True, timeout=1200, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "gpu=3" in run.stdout + run.stderr
+    logs = [(tmp_path / f"results/tiny/logs/train_{model}.log").read_text() for model in models]
+    used = [re.search("^GPU (.*) of 2, 5, GPU-8f3e$", log, re.MULTILINE)[1] for log in logs]
+    # The second is taken only while the first one is; and since Snakemake starts no more than there are, none waits.
+    assert {"2", "5"} <= set(used)
+    assert "all taken" not in "".join(logs)

@@ -56,7 +56,7 @@ def main(*, dataset: Path, bits: Path, pca: Path, csv: Path, md: Path, settings:
     """
     chosen = json.loads(settings)
     grid = open_grid(dataset)
-    representations = {"pca": StoredCodes(pca, grid.images), "raw_pixels": PixelCodes(bits)}
+    representations = {"pca": StoredCodes(pca, grid.images), "raw_pixels": PixelCodes(bits, grid.images)}
     rows = []
     with job.progress(len(representations) * len(chosen["pairs"]), "calibration", "setting") as bar:
         for (name, representation), pairs in itertools.product(representations.items(), chosen["pairs"]):

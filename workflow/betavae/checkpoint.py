@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from betavae import job
+from betavae.errors import UserError
 
 KEPT = 2
 SHAPING = ("numpy", "torch")  # libraries whose version changes a training's last bits
@@ -134,8 +135,8 @@ class Checkpoints:
         path = self.folder / f"step_{checkpoint.step:09d}.safetensors"
         try:
             write(path, checkpoint, self._made_by)
-        except (OSError, SafetensorError) as error:
-            job.tell(f"{self.folder.name}: no checkpoint after step {checkpoint.step}: {error}; the training goes on")
+        except (UserError, OSError, SafetensorError) as error:
+            job.tell(f"{self.folder.name}: no checkpoint after step {checkpoint.step}, the training goes on: {error}")
             return False
         finally:
             self._last = time.monotonic()

@@ -151,7 +151,7 @@ def main(
     chosen = json.loads(settings)
     prepare_cpu(1)
     grid = open_grid(dataset)
-    image = unpack_floats(torch.from_numpy(open_bits(bits)[[start_image(grid)]]))
+    image = unpack_floats(torch.from_numpy(open_bits(bits, grid.images)[[start_image(grid)]]))
     (choices,) = read_choices(chosen["points"], scores, summaries, labels, chosen["metric"]["keep"]).values()
     of_beta: dict[float, Any] = {point[0]: model for point, model in zip(chosen["points"], models, strict=True)}
     blocks = [block(choice, of_beta[choice.beta], image) for choice in choices]

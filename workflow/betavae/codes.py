@@ -18,7 +18,7 @@ import numpy as np
 
 from betavae import job
 from betavae.errors import UserError
-from betavae.images import open_bits, unpack
+from betavae.images import UNREADABLE, open_bits, unpack
 
 CHUNK = 1 << 22  # numbers compared at once: small enough for the cache, large enough for NumPy
 
@@ -41,36 +41,53 @@ class StoredCodes:
     """The codes in a file."""
 
     def __init__(self, path: Path, images: int) -> None:
-        try:
+        self._path = path
+        with self._reading():
             self._file = h5py.File(path)
-            self._mean = self._file["mean"]
+            self._mean = self._array("mean", (None, images, None))
             self.attributes = dict(self._file.attrs.items())
-        except (OSError, KeyError) as error:
-            raise UserError(f"{path}: not a codes file ({error}); expected HDF5 with /mean") from error
-        if not isinstance(self._mean, h5py.Dataset) or self._mean.dtype.kind != "f":
-            raise UserError(f"{path}: /mean is no array of floating-point numbers, expected float32")
-        shape = self._mean.shape
-        if len(shape) != 3 or shape[1] != images or not all(shape):
-            raise UserError(f"{path}: /mean has shape {shape}, expected (replicas, {images}, latents)")
-        self.replicas = shape[0]
-        self.groups = self._file["group"][:] if "group" in self._file else np.zeros(self.replicas, np.int64)
-        if self.groups.shape != (self.replicas,):
-            raise UserError(f"{path}: /group has shape {self.groups.shape}, expected ({self.replicas},)")
+            self.replicas = self._mean.shape[0]
+            self.groups = self._file["group"][:] if "group" in self._file else np.zeros(self.replicas, np.int64)
+        if self.groups.shape != (self.replicas,) or self.groups.dtype.kind not in "iu":
+            raise UserError(
+                f"{path}: /group is {self.groups.dtype} of shape {self.groups.shape}, "
+                f"expected integers of shape ({self.replicas},)"
+            )
         self._loaded: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except UNREADABLE as error:
+            raise UserError(f"{self._path}: not a codes file ({error}); expected HDF5 with /mean") from error
+
+    def _array(self, name: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
+        """An array of the file, of floating-point numbers and of this shape (None: any length but 0)."""
+        found = self._file[name]
+        if not isinstance(found, h5py.Dataset) or found.dtype.kind != "f":
+            raise UserError(f"{self._path}: /{name} is no array of floating-point numbers, expected float32")
+        lengths = found.shape or ()
+        if len(lengths) != len(shape) or any(not n or n != (m or n) for n, m in zip(lengths, shape, strict=True)):
+            expected = tuple(n or word for n, word in zip(shape, ("replicas", "images", "latents"), strict=True))
+            raise UserError(
+                f"{self._path}: /{name} has shape {found.shape}, expected ({', '.join(map(str, expected))})"
+            )
+        return found
 
     def codes(self, replica: int) -> np.ndarray:
         """One replica's codes, (images, M) float32; the last replica asked for is kept."""
         if self._loaded[0] != replica:
-            self._loaded = (replica, self._mean[replica].astype(np.float32))
+            with self._reading(), np.errstate(over="ignore"):
+                self._loaded = (replica, self._mean[replica].astype(np.float32))
         return self._loaded[1]
 
     def logvar(self, replica: int) -> np.ndarray | None:
         """One replica's log-variances, (images, M) float32; none where the codes have no posterior."""
         if "logvar" not in self._file:
             return None
-        if self._file["logvar"].shape != self._mean.shape:
-            raise UserError(f"{self._file.filename}: /logvar and /mean differ in shape, expected {self._mean.shape}")
-        return self._file["logvar"][replica].astype(np.float32)
+        with self._reading(), np.errstate(over="ignore"):
+            return self._array("logvar", self._mean.shape)[replica].astype(np.float32)
 
     def diverged(self, replica: int) -> bool:
         return not np.isfinite(self.codes(replica)).all()
@@ -98,8 +115,8 @@ class HeldCodes(StoredCodes):
 class PixelCodes:
     """Raw pixels as codes, no training, no file: those of the 4096 that any image lights; the rest never differ."""
 
-    def __init__(self, bits: Path) -> None:
-        self._bits = open_bits(bits)
+    def __init__(self, bits: Path, images: int | None = None) -> None:
+        self._bits = open_bits(bits, images)
         ever = np.bitwise_or.reduce(self._bits, axis=0)
         self._bytes = np.flatnonzero(ever)
         self._lit = np.flatnonzero(unpack(ever[self._bytes]))  # among the pixels of these bytes
@@ -134,11 +151,12 @@ def write_codes(
             offsets = {}
             for name in names:
                 data = file.create_dataset(name, shape, np.float32)
-                data[-1, -1, -1] = 0.0  # allocates the contiguous block
+                data[-1, -1, -1] = 0.0  # gives the contiguous block its place in the file
                 offsets[name] = data.id.get_offset()
             if "group" in attributes:
                 file["group"] = np.asarray(attributes.pop("group"), np.int64)
             file.attrs.update({k: v if isinstance(v, str) else json.dumps(v) for k, v in attributes.items()})
+        job.reserve(part)
         arrays = {name: np.memmap(part, np.float32, "r+", offset, shape) for name, offset in offsets.items()}
         yield arrays
         for array in arrays.values():

@@ -22,6 +22,9 @@ SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Folders of results/ that no scale may be called.
 RESERVED = ("data", "figures", "tables", "sweep", "continuity", "logs", "benchmarks", "disentanglement_lib")
 
+ORIGINALS = (".npz", ".hdf5", ".h5")  # how the name of the original dSprites file may end
+ORIGINAL = "the original dSprites file (.npz, .hdf5 or .h5)"
+
 
 def load_schema() -> dict[str, Any]:
     """The JSON schema of the config."""
@@ -109,7 +112,7 @@ def message(error: ValidationError, root: dict[str, Any]) -> str:
     if error.validator == "additionalProperties":
         allowed = sorted(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in allowed)
-        near = difflib.get_close_matches(unknown, allowed, n=1)
+        near = difflib.get_close_matches(str(unknown), allowed, n=1)
         if not near and not place and (elsewhere := [place for place in places(unknown, root, root) if "." in place]):
             return (
                 f"config: unknown key `{unknown}` in {where}; there is `{elsewhere[0]}`: write it, with the keys above "
@@ -130,6 +133,19 @@ def numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield from numbers(inner, f"{place}.{key}".lstrip("."))
+
+
+def check_path(key: str, path: str, expected: str) -> None:
+    """UserError where there is no file at the path that stands under `key`, or where Snakemake would misread it."""
+    if set(path) & set("{}\n\r\0"):
+        raise UserError(
+            f"config: `{key}` is {path!r}, expected a path without braces and line breaks, which Snakemake takes for "
+            "its own: rename the file, or link to it"
+        )
+    if not Path(path).is_file():
+        raise UserError(
+            f"config: `{key}` is {path!r} and no such file exists, seen from {Path.cwd()}; expected {expected}"
+        )
 
 
 def check(config: dict[str, Any]) -> dict[str, Any]:
@@ -157,26 +173,15 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
                 f"config: `scales.{name}.grid` is {preset['grid']!r}, expected one of the names under `grids`: "
                 f"{', '.join(grids)}"
             )
-    original = config["original_dataset"]
-    if original and not Path(original).is_file():
-        raise UserError(
-            f"config: `original_dataset` is {original!r} and no such file exists; expected the path of the original "
-            "dSprites file (.npz, .hdf5 or .h5), or null for our synthesis"
-        )
+    if original := config["original_dataset"]:
+        check_path("original_dataset", original, f"the path of {ORIGINAL}, or null for our synthesis")
+        if Path(original).suffix not in ORIGINALS:
+            raise UserError(f"config: `original_dataset` is {original!r}, expected {ORIGINAL}")
     for name, path in config["representations"].items():
         if name in (*NAMED_MODELS, *FIGURE6_LEFT) or re.match("beta[0-9]", name):
             raise UserError(
                 f"config: a name under `representations` is {name!r}, expected one that no model of this workflow has: "
                 f"not beta<number>, {', '.join(dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS)))}"
             )
-        if set(path) & set("{}\n\r"):
-            raise UserError(
-                f"config: `representations.{name}` is {path!r}, expected a path without braces and line breaks, which "
-                "Snakemake takes for its own: rename the file, or link to it"
-            )
-        if not Path(path).is_file():
-            raise UserError(
-                f"config: `representations.{name}` is {path!r} and no such file exists, seen from {Path.cwd()}; "
-                "expected the path of a codes file (docs/representations.md)"
-            )
+        check_path(f"representations.{name}", path, "the path of a codes file (docs/representations.md)")
     return config

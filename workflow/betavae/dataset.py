@@ -6,16 +6,20 @@ against the drawing rule, and written in the same two files, so that nothing els
 
 from __future__ import annotations
 
+import contextlib
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from betavae import images as image_files
 from betavae import job
 from betavae.errors import UserError
 from betavae.factors import FACTORS, SHAPE_NAMES, FactorGrid
@@ -25,8 +29,8 @@ from betavae.shapes import SIDE, draw
 COMPRESSION = 6
 LATENTS = ("color", *FACTORS)  # the original names a colour latent first; it is always white, 1.0
 TOLERANCE = 16  # pixels in which an image of the original may differ from ours (seen: 4; one position step: 18 or more)
-# What h5py, NumPy, zipfile and zlib raise on files that are damaged or something else altogether.
-UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
+# What zipfile and zlib raise, beside h5py and NumPy, on files that are damaged or something else altogether.
+UNREADABLE = (*image_files.UNREADABLE, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError)
 
 
 def rendered_blocks(grid: FactorGrid) -> Iterator[np.ndarray]:
@@ -38,17 +42,30 @@ def rendered_blocks(grid: FactorGrid) -> Iterator[np.ndarray]:
                 yield draw(int(shape) - 1, scale, orientation, pos_x, pos_y).reshape(-1, SIDE, SIDE)
 
 
-def check_array(name: str, shape: tuple[int, ...], dtype: np.dtype, expected: tuple[int, ...], kind: type) -> None:
-    """Refuse an array of the original file that has another shape or type than the original's."""
-    if tuple(shape) != expected or dtype != np.dtype(kind):
-        raise UserError(f"{name}: {dtype} of shape {tuple(shape)}, expected {np.dtype(kind)} of shape {expected}")
+def check_array(path: Path, name: str, array: Any) -> None:
+    """Refuse an array of the original file that has another shape or type than the original's; array: has both."""
+    shape, kind = layout()[name]
+    if not hasattr(array, "shape"):
+        raise ValueError(f"{name} is a group, expected {np.dtype(kind)} of shape {shape}")
+    if array.shape != shape or array.dtype != np.dtype(kind):
+        raise UserError(
+            f"{path}: {name}: {array.dtype} of shape {array.shape}, expected {np.dtype(kind)} of shape {shape}"
+        )
+
+
+def layout() -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and type of each array of the original file."""
+    images = FactorGrid.thinned({}).images
+    return {
+        "imgs": ((images, SIDE, SIDE), np.uint8),
+        "latents/values": ((images, len(LATENTS)), np.float64),
+        "latents/classes": ((images, len(LATENTS)), np.int64),
+    }
 
 
 def check_latents(path: Path, values: np.ndarray, classes: np.ndarray) -> None:
     """Refuse latents that are not the full product grid in the original's order."""
     full = FactorGrid.thinned({})
-    check_array(f"{path}: latents/values", values.shape, values.dtype, (full.images, 6), np.float64)
-    check_array(f"{path}: latents/classes", classes.shape, classes.dtype, (full.images, 6), np.int64)
     if classes[:, 0].any() or (values[:, 0] != 1.0).any():
         raise UserError(f"{path}: the first latent is not the original's colour, always white (class 0, value 1.0)")
     expected_values, expected = latents(full)
@@ -78,27 +95,47 @@ def check_block(path: Path, first: int, images: np.ndarray, expected: np.ndarray
 
 
 def original_blocks_hdf5(path: Path, block: int) -> Iterator[np.ndarray]:
-    """The original HDF5 file's images, `block` at a time."""
+    """The original HDF5 file's images, `block` at a time. Shapes are checked before anything is read."""
     with h5py.File(path) as file:
+        for name in layout():
+            check_array(path, name, file[name])
         check_latents(path, file["latents/values"][:], file["latents/classes"][:])
-        images = file["imgs"]
-        check_array(f"{path}: imgs", images.shape, images.dtype, (FactorGrid.thinned({}).images, SIDE, SIDE), np.uint8)
-        for first in range(0, len(images), block):
-            yield images[first : first + block]
+        for first in range(0, len(file["imgs"]), block):
+            yield file["imgs"][first : first + block]
+
+
+class Header(NamedTuple):
+    """What stands at the head of an array of an NPZ file."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+
+
+@contextlib.contextmanager
+def npz_array(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """The bytes of an array of the original NPZ file, in C order, its header checked; nothing pickled is loaded."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name.replace('/', '_')}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        header = Header(*read_header[version](member))
+        check_array(path, name, header)
+        if header.fortran:
+            raise UserError(f"{path}: {name} are in Fortran order, expected C order")
+        yield member
 
 
 def original_blocks_npz(path: Path, block: int) -> Iterator[np.ndarray]:
     """The original NPZ file's images, `block` at a time: streamed, and its pickled `metadata` never read."""
-    with np.load(path, allow_pickle=False) as arrays:
-        check_latents(path, arrays["latents_values"], arrays["latents_classes"])
-    with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = read_header[version](member)
-        check_array(f"{path}: imgs", shape, dtype, (FactorGrid.thinned({}).images, SIDE, SIDE), np.uint8)
-        if fortran:
-            raise UserError(f"{path}: imgs are in Fortran order, expected C order")
-        for _ in range(0, shape[0], block):
+    small = []
+    for name in ("latents/values", "latents/classes"):
+        shape, kind = layout()[name]
+        with npz_array(path, name) as member:
+            size = np.dtype(kind).itemsize * shape[0] * shape[1]
+            small.append(np.frombuffer(member.read(size), kind).reshape(shape))
+    check_latents(path, *small)
+    with npz_array(path, "imgs") as member:
+        for _ in range(0, layout()["imgs"][0][0], block):
             yield np.frombuffer(member.read(block * SIDE * SIDE), np.uint8).reshape(-1, SIDE, SIDE)
 
 
@@ -163,6 +200,7 @@ def write(
         chunk = block // 4 if block % 4 == 0 else block
         images = file.create_dataset("imgs", (grid.images, SIDE, SIDE), np.uint8, chunks=(chunk, SIDE, SIDE), **options)
         packed = np.lib.format.open_memmap(bits_part, "w+", np.uint8, (grid.images, BYTES))
+        job.reserve(bits_part)
         waiting: list[tuple[int, Future[bytes]]] = []
 
         def write_waiting(leave: int) -> None:

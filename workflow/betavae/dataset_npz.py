@@ -34,7 +34,8 @@ def metadata(grid: FactorGrid, title: str) -> np.ndarray:
 
 def main(*, h5: Path, bits: Path, npz: Path) -> None:
     """Write dsprites.npz from dsprites.h5 and dsprites_bits.npy, a block of images at a time."""
-    grid, packed = open_grid(h5), open_bits(bits)
+    grid = open_grid(h5)
+    packed = open_bits(bits, grid.images)
     with h5py.File(h5) as file:
         title = str(file.attrs["title"])
     values, classes = latents(grid)

@@ -47,7 +47,8 @@ def main(
     """
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
-    packed, grid = open_bits(bits), open_grid(dataset)
+    grid = open_grid(dataset)
+    packed = open_bits(bits, grid.images)
     network, trained = load_model(model, on)
     shape = (len(trained["seeds"]), grid.images, network.latents)
     kl = torch.zeros(shape[0], shape[2], dtype=torch.float64, device=on)

@@ -41,8 +41,20 @@ class FactorGrid:
 
     @classmethod
     def from_attributes(cls, attributes: Any) -> FactorGrid:
-        """The grid that a data set file's attributes describe (see `dataset`)."""
-        return cls(tuple(np.asarray(attributes[f"{name}_values"]) for name in FACTORS))
+        """The grid that a data set file's attributes describe (see `dataset`).
+
+        ValueError where they are not some of the full grid's values, ascending.
+        """
+        found = {name: np.asarray(attributes[f"{name}_values"]) for name in FACTORS}
+        for name, values in found.items():
+            full = FULL_VALUES[name]
+            if values.dtype != full.dtype or values.ndim != 1 or not len(values):
+                raise ValueError(
+                    f"{name}_values: {values.dtype} of shape {values.shape}, expected {full.dtype} of (n,)"
+                )
+            if not np.isin(values, full).all() or (np.diff(values) <= 0).any():
+                raise ValueError(f"{name}_values: expected some of the 2D shapes' {len(full)} values, ascending")
+        return cls(tuple(found.values()))
 
     @property
     def sizes(self) -> tuple[int, ...]:

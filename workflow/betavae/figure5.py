@@ -166,6 +166,6 @@ def main(*, bits: Path, dataset: Path, codes: Path, score: Path, png: Path, pdf:
         return
     grid, (replica, accuracy) = open_grid(dataset), best
     point = example(StoredCodes(codes, grid.images), replica, grid, said["settings"])
-    pixels = unpack(open_bits(bits)[point.images]).reshape(*point.images.shape, SIDE, SIDE)
+    pixels = unpack(open_bits(bits, grid.images)[point.images]).reshape(*point.images.shape, SIDE, SIDE)
     told = f"one of the test points of replica {replica}, {note({model: said})}; it scores {100 * accuracy:.1f} %"
     style.save(draw(point, pixels, title(model)), png, pdf, scale, told)

@@ -332,5 +332,5 @@ def main(
     if model:
         example = example_image(grid)
         start = stored.codes(shown)[example]
-        walked = walk(model, open_bits(bits)[example], start, shown, found.order[:COLUMNS])
+        walked = walk(model, open_bits(bits, grid.images)[example], start, shown, found.order[:COLUMNS])
     draw(found, grid, walked, label(name), note, png, pdf, chosen["scale"])

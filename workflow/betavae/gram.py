@@ -31,7 +31,8 @@ def gram_matrices(bits: np.ndarray, grid: FactorGrid) -> tuple[np.ndarray, np.nd
 
 def main(*, bits: Path, dataset: Path, gram: Path) -> None:
     """Write gram.h5: /gram (shapes, 4096, 4096), /sum (shapes, 4096), /count (shapes,)."""
-    arrays = gram_matrices(open_bits(bits), open_grid(dataset))
+    grid = open_grid(dataset)
+    arrays = gram_matrices(open_bits(bits, grid.images), grid)
     with job.atomic(gram) as part, h5py.File(part, "w") as file:
         for name, array in zip(("gram", "sum", "count"), arrays, strict=True):
             file[name] = array

@@ -65,7 +65,7 @@ def main(*, bits: Path, dataset: Path, output: Path, settings: str) -> None:
     chosen = json.loads(settings)
     grid = open_grid(dataset)
     images = subset(grid, chosen["subset"])
-    found = distances(open_bits(bits), grid, images)
+    found = distances(open_bits(bits, grid.images), grid, images)
     job.write_json(
         output,
         {

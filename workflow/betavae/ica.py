@@ -40,7 +40,8 @@ def main(*, bits: Path, dataset: Path, gram: Path, codes: Path, settings: str) -
     settings: JSON; scale, latents, seeds, fit_images (drawn from the pair's) and iterations.
     """
     chosen = json.loads(settings)
-    grid, packed = open_grid(dataset), open_bits(bits)
+    grid = open_grid(dataset)
+    packed = open_bits(bits, grid.images)
     seeds, latents = chosen["seeds"], chosen["latents"]
     pairs = list(itertools.combinations(range(grid.size("shape")), 2))
     shape_of = grid.classes()[:, 0]

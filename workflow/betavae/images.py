@@ -18,17 +18,31 @@ from betavae.factors import FactorGrid
 from betavae.shapes import PIXELS
 
 BYTES = PIXELS // 8
+# What h5py and NumPy raise on files that are damaged, or something else altogether.
+UNREADABLE = (
+    OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError, EOFError, OverflowError,
+    MemoryError, SystemError,
+)  # fmt: skip
 TILE = 4  # positions a side of the square of positions whose images share a window: 4 measured fastest
 
 
-def open_bits(path: Path) -> np.ndarray:
-    """The packed images of dsprites_bits.npy, (images, 512) uint8, mapped (copy on write, never copied)."""
+def open_bits(path: Path, images: int | None = None) -> np.ndarray:
+    """The packed images of dsprites_bits.npy, (images, 512) uint8, mapped (copy on write, never copied).
+
+    images: how many the data set has; UserError where the file has another number, or is something else.
+    """
     try:
         bits = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise UserError(f"{path}: no packed images ({error}); delete it and run the same command again") from error
-    if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != BYTES:
-        raise UserError(f"{path}: {bits.dtype} of shape {bits.shape}, expected uint8 of shape (images, {BYTES})")
+    if not isinstance(bits, np.ndarray):
+        raise UserError(
+            f"{path}: several arrays, expected one, uint8 of shape (images, {BYTES}); delete it and run again"
+        )
+    wrong = bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != BYTES
+    if wrong or len(bits) != (images or len(bits)):
+        expected = f"uint8 of shape ({images or 'images'}, {BYTES})"
+        raise UserError(f"{path}: {bits.dtype} of shape {bits.shape}, expected {expected}; delete it and run again")
     return bits
 
 
@@ -37,7 +51,7 @@ def open_grid(path: Path) -> FactorGrid:
     try:
         with h5py.File(path) as file:
             return FactorGrid.from_attributes(file.attrs)
-    except (OSError, KeyError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: not a data set file of this workflow ({error}); delete it and run again") from error
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -18,11 +20,49 @@ import numpy as np
 from tqdm import tqdm
 
 from betavae.digest import code_digest
+from betavae.errors import UserError
 
+# What the system says where there is no room, or no right to write, or something else in the place.
+REFUSALS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+)
 LIBRARIES = ("numpy", "torch", "h5py", "scikit-learn", "snakemake")
 
 _started = time.time()
 _terminal: IO[str] = sys.stderr
+
+
+def refusal(error: Exception) -> str | None:
+    """Why nothing can be written, in the system's words, if that is what an error means: a full disk, a read-only
+    folder. HDF5 and safetensors say it in their message only.
+    """
+    said = [error.errno] if isinstance(error, OSError) and error.errno else []
+    said += map(int, re.findall(r"\b(?:errno = |os error )(\d+)", str(error)))
+    return next((os.strerror(number) for number in said if number in REFUSALS), None)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within the block an error that means that `path` cannot be written is a UserError that says so."""
+    try:
+        yield
+    except Exception as error:
+        named = Path(str(getattr(error, "filename", None) or path))
+        ours = path.is_relative_to(named) or named.parent == path.parent
+        if ours and (reason := refusal(error)):
+            raise UserError(
+                f"{path}: cannot be written ({reason}); expected a folder that can be written to, with room: see to "
+                "that and run the same command again"
+            ) from error
+        raise
 
 
 def redirect_to_log(path: Path) -> None:
@@ -31,9 +71,11 @@ def redirect_to_log(path: Path) -> None:
     Progress, and the one line about a failure, go on to the terminal.
     """
     global _terminal
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("w", encoding="utf-8")
     _terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with path.open("w", encoding="utf-8") as log:
+    with log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
@@ -41,7 +83,8 @@ def redirect_to_log(path: Path) -> None:
 def tell(line: str) -> None:
     """One line to the terminal, and to the log where there is one."""
     for stream in {_terminal, sys.stderr}:
-        print(line, file=stream, flush=True)
+        with contextlib.suppress(OSError):  # a log that cannot be written must not keep the line from the terminal
+            print(line, file=stream, flush=True)
 
 
 class _Lines:
@@ -85,17 +128,28 @@ def _flush_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error.
+
+    UserError where it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _flush_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Let a file have all its room on the disk before it is mapped: a disk that fills up later kills the writer."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -161,19 +215,19 @@ def run_logged(step: str, log: Path | None, arguments: list[str], main: Callable
     """Run `main` with its log open; returns the exit status. A failure is one line on the terminal."""
     import traceback
 
-    from betavae.errors import UserError
-
-    if log is not None:
-        redirect_to_log(log)
     try:
+        if log is not None:
+            redirect_to_log(log)
         log_header(step, arguments)
         main()
     except UserError as error:
-        tell(f"betavae {step}: {error}")
+        tell(f"betavae {step}: {' '.join(str(error).split())}")
         return 1
     except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
-        tell(f"betavae {step}: {type(error).__name__}: {error}" + (f" (see {log})" if log else ""))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        tell(f"betavae {step}: {said}" + (f" (see {log})" if log else ""))
         return 1
     return 0

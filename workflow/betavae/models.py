@@ -11,19 +11,43 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from betavae.errors import UserError
+from betavae.images import UNREADABLE
 from betavae.systems import system_of
 
 
+def check_weights(file: Any, settings: dict[str, Any]) -> None:
+    """ValueError where an open file's weights are not those of the network that its settings describe.
+
+    The network is built without memory for its weights, since nobody knows yet how large a foreign file makes it.
+    """
+    if not isinstance(settings["seeds"], list):
+        raise ValueError(f"seeds are {settings['seeds']!r}, expected a list")
+    with torch.device("meta"):
+        expected = {name: tuple(w.shape) for name, w in system_of(settings).network_of(settings).state_dict().items()}
+    found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ValueError(
+                f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'no such weights')}"
+            )
+        if file.get_slice(name).get_dtype() != "F32":
+            raise ValueError(f"{name} is {file.get_slice(name).get_dtype()}, expected F32")
+
+
 def load_model(path: Path, device: torch.device, replica: int | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The network on `device`, ready to be evaluated, and its settings: all replicas, or one of them alone."""
+    """The network on `device`, ready to be evaluated, and its settings: all replicas, or one of them alone.
+
+    UserError where the file is something else.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             settings = json.loads(file.metadata()["settings"])
+            check_weights(file, settings)
             chosen = slice(None) if replica is None else slice(replica, replica + 1)
             settings["seeds"] = settings["seeds"][chosen]
             weights = {name: file.get_slice(name)[chosen] for name in file.keys()}  # noqa: SIM118 (not a dictionary)
         network = system_of(settings).network_of(settings)
         network.load_state_dict(weights)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, UserError, *UNREADABLE) as error:
         raise UserError(f"{path}: not a model of this workflow ({error}); delete it and run again") from error
     return network.to(device).eval().requires_grad_(False), settings

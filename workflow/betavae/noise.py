@@ -54,9 +54,10 @@ def main(*, bits: Path, dataset: Path, model: Path, output: Path, settings: str,
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
     network, _ = load_model(model, on)
-    grid, images = every_nth(open_grid(dataset), chosen["noise"]["strides"])
+    whole = open_grid(dataset)
+    grid, images = every_nth(whole, chosen["noise"]["strides"])
     levels = chosen["noise"]["levels"]
-    codes = noisy_codes(network, open_bits(bits)[images], levels, on)
+    codes = noisy_codes(network, open_bits(bits, whole.images)[images], levels, on)
     scores = [
         {"noise": level} | score(HeldCodes(means), grid, chosen, f"{chosen['model']}, {level:.0%} noise")
         for level, means in zip(levels, codes, strict=True)

@@ -64,7 +64,7 @@ def main(*, bits: Path, dataset: Path, gram: Path, codes: Path, variance: Path, 
     shape = (1, grid.images, chosen["latents"])
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": "PCA"}
     with write_codes(codes, shape, settings=settings, provenance=made, **about) as arrays:
-        arrays["mean"][0] = fitted.apply(open_bits(bits), grid)
+        arrays["mean"][0] = fitted.apply(open_bits(bits, grid.images), grid)
     explained = float(fitted.explained.sum())
     job.tell(f"PCA: {chosen['latents']} components explain {explained:.1%} of the variance (paper: 60.8 % with ten)")
     job.write_json(

@@ -34,12 +34,12 @@ from betavae.names import (
 from betavae.picture_sources import source_path
 
 SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "precision", "batch", "record_every")
-# Models that a training job makes; everything else is computed from the data.
-BETA = r"beta[0-9.]+"
+# Models that a training job makes; everything else is computed from the data. Numbers in their shortest form, above 0.
+BETA = r"beta(?:0\.[0-9]*[1-9]|[1-9][0-9]*(?:\.[0-9]*[1-9])?)"
 LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more
 TRAINED = rf"{LEARNT}|vae_untrained"
-SWEEP = r"beta[0-9.]+_z[0-9]+"
-SUBSET = rf"beta4_(?:{'|'.join(SUBSETS)})[0-9]+"
+SWEEP = rf"{BETA}_z[1-9][0-9]*"
+SUBSET = rf"beta4_(?:{'|'.join(SUBSETS)})[1-9][0-9]*"
 
 
 class Plan:

@@ -16,7 +16,7 @@ import numpy as np
 from betavae import job
 from betavae.codes import CHUNK, write_codes
 from betavae.errors import UserError
-from betavae.images import open_grid
+from betavae.images import UNREADABLE, open_grid
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def reading() -> Iterator[None]:
     """Whatever h5py raises on files that are broken in some way, as a UserError."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise UserError(f"not readable ({reason}), expected an HDF5 file with a float32 array /mean") from error
 

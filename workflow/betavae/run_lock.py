@@ -58,6 +58,17 @@ def sweep(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def expect_writable(*names: str) -> None:
+    """End, with one line, where a folder of the working directory, or that itself, cannot be written to."""
+    for folder in map(Path, names):
+        folder = folder if folder.exists() else Path()
+        if not os.access(folder, os.W_OK):
+            sys.exit(
+                f"{folder.resolve()}: cannot be written to; expected a folder for results that is neither read-only "
+                "nor another user's: mend that, or run with --directory elsewhere"
+            )
+
+
 def begin(folder: Path) -> None:
     """What a run begins with: the folder is its own, and clean. Where it cannot be, one line says why and it ends."""
     try:

@@ -72,7 +72,7 @@ def main(*, dataset: Path, output: Path, settings: str, codes: Path | None = Non
     """
     chosen = json.loads(settings)
     grid = open_grid(dataset)
-    representation = StoredCodes(codes, grid.images) if codes else PixelCodes(bits)
+    representation = StoredCodes(codes, grid.images) if codes else PixelCodes(bits, grid.images)
     model = chosen["model"]
     published = FIGURE6_LEFT.get(model) if chosen["metric"] == "zdiff" else None
     found = score(representation, grid, chosen, model)

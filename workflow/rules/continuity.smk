@@ -17,6 +17,8 @@ use rule publish_score as publish_continuity with:
         "results/continuity/metric_{point}.json",
     log:
         "results/logs/publish_continuity_{point}.log",
+    wildcard_constraints:
+        point="[^/]+",
     message:
         "results/continuity/metric_{wildcards.point}.json from {input}"
 

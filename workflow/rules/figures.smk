@@ -128,6 +128,8 @@ rule figure7:
         "results/logs/figure7_{model}.log",
     benchmark:
         "results/benchmarks/figure7_{model}.tsv"
+    wildcard_constraints:
+        model="[^/]+",
     conda:
         "../../envs/betavae.yaml"
     resources:

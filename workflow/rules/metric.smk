@@ -62,6 +62,8 @@ rule publish_score:
         "results/metric_{model}.json",
     log:
         "results/logs/publish_{model}.log",
+    wildcard_constraints:
+        model="[^/]+",
     conda:
         "../../envs/betavae.yaml"
     message:
@@ -88,6 +90,8 @@ use rule publish_score as publish_sweep with:
         "results/sweep/metric_{point}.json",
     log:
         "results/logs/publish_sweep_{point}.log",
+    wildcard_constraints:
+        point="[^/]+",
     message:
         "results/sweep/metric_{wildcards.point}.json from {input}"
 

@@ -90,6 +90,8 @@ rule traversal:
         "results/logs/traversal_{model}.log",
     benchmark:
         "results/benchmarks/traversal_{model}.tsv"
+    wildcard_constraints:
+        model="[^/]+",
     conda:
         "../../envs/betavae.yaml"
     resources:

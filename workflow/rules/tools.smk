@@ -48,6 +48,6 @@ rule clean_intermediates:
     conda:
         "../../envs/betavae.yaml"
     message:
-        "Remove codes, Gram matrices and the NPZ of all scales; scores, models, figures and tables stay"
+        "Remove codes, checkpoints, Gram matrices and the NPZ of all scales; scores, models, figures and tables stay"
     shell:
-        "rm -rf -- results/*/codes results/data/*/gram.h5 results/data/*/dsprites.npz 2> {log}"
+        "rm -rf -- results/*/codes results/*/checkpoints results/data/*/gram.h5 results/data/*/dsprites.npz 2> {log}"

@@ -1,0 +1,116 @@
+"""Whether a run has room, in memory and on disk: asked once, before its first job.
+
+Read by Snakemake itself, so without torch and NumPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from math import ceil, prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from betavae.errors import UserError
+from betavae.plan import SUBSET, SWEEP, TRAINED, Plan
+
+FACTOR_SIZES = {"shape": 3, "scale": 6, "orientation": 40, "posX": 32, "posY": 32}  # section 4.2
+NUMBER_MB = 4e-6  # a float32
+IMAGE_MB = 600e-6  # packed bits, and what an image takes compressed
+GRAM_MB = 3 * 4096**2 * NUMBER_MB
+GROUPS = Path("/sys/fs/cgroup")
+
+
+class Need(NamedTuple):
+    """What one job takes, in megabytes."""
+
+    job: str
+    memory: float
+    disk: float
+    temporary: bool = False  # whether what it writes goes again before the run ends
+
+
+def images(strides: dict[str, int]) -> int:
+    """How many images a thinned grid has."""
+    return prod(ceil(size / strides.get(name, 1)) for name, size in FACTOR_SIZES.items())
+
+
+def written(plan: Plan, rule: str, wildcards: Any) -> float:
+    """Megabytes that a job of a rule writes, where it is more than a few: data, Gram matrices and codes."""
+    if rule == "dataset":
+        return IMAGE_MB * images(plan.config["grids"][wildcards.grid])
+    if rule == "gram":
+        return GRAM_MB
+    if rule == "representation":
+        return Path(plan.own_file(wildcards)).stat().st_size / 1e6
+    if rule not in ("encode", "encode_sweep", "encode_subset", "pca", "ica"):
+        return 0
+    preset = plan.preset(wildcards.scale)
+    model = getattr(wildcards, "model", rule)
+    if re.fullmatch(f"{TRAINED}|{SWEEP}|{SUBSET}", model):
+        trained = plan.training(wildcards.scale, model)
+        # Means, and the log-variances beside them of all but InfoGAN.
+        numbers = len(trained["seeds"]) * trained.get("latents", preset["latents"]) * (1 if model == "infogan" else 2)
+    else:
+        numbers = preset["latents"] * (3 * preset["replicas"] if model == "ica" else 1)
+    return NUMBER_MB * images(plan.config["grids"][preset["grid"]]) * numbers
+
+
+def memory_mb() -> float:
+    """Memory of this machine, or what the control group that we are in may take of it where that is less."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError):  # no control groups here
+        group = Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("0::/")[2].strip()
+        for folder in (GROUPS / group, *(GROUPS / group).parents):
+            limit = folder / "memory.max"
+            if limit.is_file() and (text := limit.read_text(encoding="utf-8").strip()).isdigit():
+                found.append(int(text))
+    return min(found) / 1e6
+
+
+def free_mb(folder: Path) -> float:
+    """Free disk space where a folder is, or will be."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / 1e6
+
+
+def check(needs: Iterable[Need], folder: Path, free: float, memory: float | None) -> None:
+    """UserError where a job takes more than `memory` megabytes (None: elsewhere), or all write more than are free.
+
+    Of what goes again before the run ends, only the largest counts.
+    """
+    needs = list(needs)
+    disk = sum(one.disk for one in needs if not one.temporary)
+    disk += max((one.disk for one in needs if one.temporary), default=0)
+    if disk > free:
+        raise UserError(
+            f"{folder}: the run writes about {disk:,.0f} MB and {free:,.0f} MB are free on that disk; free some "
+            "(`snakemake clean_intermediates` may help), choose another --directory or a smaller scale"
+        )
+    largest = max(needs, key=lambda one: one.memory, default=None)
+    if memory is not None and largest and largest.memory > memory:
+        raise UserError(
+            f"{largest.job}: takes about {largest.memory:,.0f} MB of memory and this machine has {memory:,.0f} MB; "
+            "expected smaller `replicas`, `width` or `batch`, another scale, or another machine"
+        )
+
+
+def refuse_without_room(plan: Plan, jobs: Iterable[Any], folder: Path, here: bool) -> None:
+    """End a run that has no room, with one line. jobs: those of Snakemake that will run; here: on this machine."""
+    needs = []
+    for job in jobs:
+        rule, wildcards = job.rule.name, job.wildcards
+        label = " ".join([rule, *filter(None, [getattr(wildcards, "model", "")])])
+        memory = job.resources.get("mem_mb", 0)
+        temporary = rule in ("encode_sweep", "encode_subset")
+        needs.append(Need(label, memory, written(plan, rule, wildcards), temporary))
+    try:
+        check(needs, folder, free_mb(folder), memory_mb() if here else None)
+    except UserError as error:
+        sys.exit(str(error))
