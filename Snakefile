@@ -8,6 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import BLIND_SPOT, sweep_name
+from betavae.needs import Needs
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
@@ -19,6 +20,7 @@ configfile: HERE / "config.yaml"
 
 
 plan = Plan(config)
+needs = Needs(plan)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.
 if gpus := count_gpus():
@@ -27,6 +29,15 @@ if gpus := count_gpus():
 
 resource_scopes:
     gpu="local",
+
+
+# Copies and deletions take no time: no cluster need be asked.
+localrules:
+    publish_score,
+    publish_disentanglement_lib,
+    publish_sweep,
+    publish_continuity,
+    clean_intermediates,
 
 
 wildcard_constraints:
