@@ -15,6 +15,7 @@ import yaml
 from betavae import dataset
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, unpack
+from runs import TINY, snakemake
 
 ROOT = Path(__file__).parents[1]
 # 1,344 images. Unlike strides for posX and posY: were the two exchanged somewhere, the tests would see it.
@@ -37,6 +38,16 @@ def data(tmp_path_factory):
     """The folder of the small data set: dsprites.h5 and dsprites_bits.npy."""
     folder = tmp_path_factory.mktemp("data") / "small"
     dataset.main(h5=folder / "dsprites.h5", bits=folder / "dsprites_bits.npy", strides=json.dumps(STRIDES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which `all` was run at the tests' scale, from nothing. What a test changes there it puts right."""
+    folder = tmp_path_factory.mktemp("run")
+    run = snakemake(folder, "--cores", "2", "all", "--configfile", str(TINY))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "results/figures" in run.stdout + run.stderr
     return folder
 
 

@@ -36,16 +36,22 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-SchedulerParameters=sched_min_interval=200000
+SchedulerParameters=sched_min_interval=200000,bf_interval=1
 ReturnToService=2
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 MinJobAge=3600
 KillWait=5
+TaskProlog={folder}/task_prolog
 SlurmdParameters=config_overrides
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:toy:2
 PartitionName=cpu Nodes={host} Default=YES MaxTime=UNLIMITED
 PartitionName=gpu Nodes={host} MaxTime=UNLIMITED
+"""
+# Runs before each task, with its environment: keeps which GPU each job was given.
+TASK_PROLOG = """\
+#!/bin/sh
+echo "$SLURM_JOB_ID $CUDA_VISIBLE_DEVICES" >> {folder}/devices
 """
 GRES_CONF = """\
 Name=gpu Type=toy File=/dev/null
@@ -84,6 +90,9 @@ def running(folder: Path, cpus: int = 8, memory: int = 60000) -> Iterator[None]:
             (ETC / name).unlink(missing_ok=True)  # a link to nowhere that a killed run left
             (ETC / name).symlink_to(folder / name)
             links.append(ETC / name)
+        prolog = folder / "task_prolog"
+        prolog.write_text(TASK_PROLOG.format(**settings), encoding="utf-8")
+        prolog.chmod(0o700)
         key = folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))

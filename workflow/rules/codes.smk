@@ -19,7 +19,7 @@ rule encode:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=needs.mb(1500, gpus=2000, weights=1, maps=400),
+        mem_mb=needs.mb(1000, gpus=1500, weights=1, maps=400),
         runtime=needs.minutes(10, passes=1),
         gpu=needs.gpu(),
     params:

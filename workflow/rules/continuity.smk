@@ -64,7 +64,7 @@ rule noise:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=needs.mb(1500, gpus=2000, weights=1, maps=400),
+        mem_mb=needs.mb(1000, gpus=1500, weights=1, maps=400),
         runtime=needs.minutes(10, passes=1, replicas=4),
         gpu=needs.gpu(),
     params:

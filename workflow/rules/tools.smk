@@ -36,7 +36,7 @@ rule estimate:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=needs.mb(1100, gpus=2000, images=400, weights=6, batch_maps=8),
+        mem_mb=needs.mb(800, gpus=1500, images=400, weights=6, batch_maps=8),
         runtime=needs.minutes(30, models=1),
         gpu=needs.gpu(),
     params:

@@ -20,7 +20,7 @@ rule train:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=needs.mb(1100, gpus=2000, weights=6, batch_maps=8),
+        mem_mb=needs.mb(800, gpus=1500, weights=6, batch_maps=8),
         runtime=needs.minutes(15, trainings=1),
         gpu=needs.gpu(),
     params:
