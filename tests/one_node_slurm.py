@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
+# Debian keeps daemons where only root looks.
+SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 # Where the plugin's inner srun looks: it drops SLURM_CONF.
 ETC = Path("/etc/slurm")
 
@@ -61,9 +63,7 @@ Name=gpu Type=toy File=/dev/zero
 
 def missing() -> str | None:
     """Why no Slurm can be started here; None where it can."""
-    # Debian keeps the daemons where only root looks.
-    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-    absent = [name for name in PROGRAMS if not shutil.which(name)]
+    absent = [name for name in PROGRAMS if not shutil.which(name, path=SEARCHED)]
     if absent:
         return f"no {', '.join(absent)}: needs Debian's slurm-wlm and munge"
     if os.geteuid() != 0:
@@ -97,8 +97,13 @@ def running(folder: Path, cpus: int = 8, memory: int = 60000) -> Iterator[None]:
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
         munge = [f"--{what}-file={folder}/munge.{what}" for what in ("key", "pid", "log", "seed")]
-        for command in (["munged", "--force", *munge, f"--socket={folder}/munge.socket"], ["slurmctld"], ["slurmd"]):
-            subprocess.run(command, check=True)
+        # --force: pytest's folders are its user's alone, and so are all who ask.
+        for name, *options in (
+            ("munged", "--force", *munge, f"--socket={folder}/munge.socket"),
+            ["slurmctld"],
+            ["slurmd"],
+        ):
+            subprocess.run([str(shutil.which(name, path=SEARCHED)), *options], check=True)
         _wait_until_idle(folder)
         yield
     finally:

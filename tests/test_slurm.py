@@ -36,7 +36,7 @@ class Job(NamedTuple):
     rule: str
     started: datetime
     ended: datetime
-    memory_mb: int
+    memory_mb: float
     minutes: int
     gpus: str | None
 
@@ -52,7 +52,7 @@ def jobs_of_slurm() -> list[Job]:
         told = dict(word.split("=", 1) for word in line.split() if "=" in word)
         days, clock = ["0", told["TimeLimit"]] if "-" not in told["TimeLimit"] else told["TimeLimit"].split("-")
         hours, minutes, _ = clock.split(":")
-        memory = re.search(r"mem=(\d+)M", told["TRES"])
+        memory, unit = re.search(r"mem=([\d.]+)([MG])", told["TRES"]).groups()
         found.append(
             Job(
                 number=told["JobId"],
@@ -61,9 +61,9 @@ def jobs_of_slurm() -> list[Job]:
                 rule=told["Comment"].removeprefix("rule_"),
                 started=datetime.fromisoformat(told["StartTime"]),
                 ended=datetime.fromisoformat(told["EndTime"]),
-                memory_mb=int(memory[1]),
+                memory_mb=float(memory) * {"M": 1, "G": 1024}[unit],
                 minutes=24 * 60 * int(days) + 60 * int(hours) + int(minutes),
-                gpus=told.get("TresPerJob"),
+                gpus=told.get("TresPerJob") or told.get("TresPerNode"),
             )
         )
     return found
@@ -150,24 +150,29 @@ def test_small_jobs_do_not_flood_the_queue(jobs):
 
 
 def test_a_failing_job_says_why_on_the_terminal_and_is_retried_with_more(on_slurm, with_gpu):
+    """On the way: a GPU asked for by `gres`, as README.md of the profile shows."""
     bits = on_slurm / "results/data/tiny/dsprites_bits.npy"
     stamp = bits.stat()
     bits.write_bytes(bits.read_bytes()[:100])
     os.utime(bits, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    arguments = (*FOR_TESTS, "--retries", "1", "results/metric_beta9.json", "--configfile", str(with_gpu))
-    run = snakemake(on_slurm, *arguments)
+    by_gres = ("--set-resources", "train:gpu=0", "train:gres=gpu:1")
+    target = ("--retries", "1", "results/metric_beta9.json", "--configfile", str(with_gpu))
+    run = snakemake(on_slurm, *FOR_TESTS, *by_gres, *target)
     assert run.returncode != 0
     assert "dsprites_bits.npy: no packed images" in run.stdout + run.stderr
     first, second = (job for job in jobs_of_slurm() if job.rule.endswith("beta9"))
     assert first.state == second.state == "FAILED"
+    assert first.gpus == "gres:gpu:1"
     assert second.memory_mb == pytest.approx(2 * first.memory_mb, abs=2)
     assert second.minutes == pytest.approx(2 * first.minutes, abs=2)
 
 
 def test_ctrl_c_leaves_no_job_behind(slurm, with_gpu, tmp_path):
+    """On the way: a GPU model asked for."""
     endless = tmp_path / "endless.yaml"
     endless.write_text("scales: {tiny: {steps: 10000000}}")
-    arguments = (*FOR_TESTS, "results/metric_beta4.json", "--configfile", str(with_gpu), str(endless))
+    by_model = ("--set-resources", "train:gpu_model=toy", "--retries", "0")
+    arguments = (*FOR_TESTS, *by_model, "results/metric_beta4.json", "--configfile", str(with_gpu), str(endless))
     with subprocess.Popen(
         **invocation(tmp_path, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -183,5 +188,6 @@ def test_ctrl_c_leaves_no_job_behind(slurm, with_gpu, tmp_path):
     while queue() and time.monotonic() < deadline:
         time.sleep(0.5)
     assert queue() == []
-    assert jobs_of_slurm()[-1].state == "CANCELLED"
+    last = jobs_of_slurm()[-1]
+    assert (last.state, last.gpus) == ("CANCELLED", "gres:gpu:toy:1")
     assert not (tmp_path / "results/tiny/models/beta4.safetensors").exists()
