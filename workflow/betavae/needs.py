@@ -71,7 +71,8 @@ class Needs:
     def codes(self, wildcards: Any) -> float:
         """MB of one replica's codes; of a user's own representation, of its file."""
         if wildcards.get("model") in self.plan.representations():
-            return Path(self.plan.own_file(wildcards)).stat().st_size / 1e6
+            file = Path(self.plan.own_file(wildcards))
+            return file.stat().st_size / 1e6 if file.exists() else 0
         return 4e-6 * self.images(wildcards) * images_of({}) * self._latents(wildcards)
 
     def points(self, wildcards: Any) -> float:
