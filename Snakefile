@@ -8,6 +8,7 @@ HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
 from betavae.names import BLIND_SPOT, sweep_name
+from betavae.paper import label
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
 from snakemake.utils import min_version
@@ -16,6 +17,9 @@ min_version("9.0")
 
 
 configfile: HERE / "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 plan = Plan(config)
@@ -46,6 +50,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/continuity.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -73,6 +78,9 @@ rule all:
         ),
         rules.pictures.input,
         expand(rules.samples.output, model=plan.sampled_models()),
+        rules.table_pages.output,
+        rules.in_short.output,
+        rules.explore.output,
 
 
 onsuccess:
