@@ -7,11 +7,12 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
+import yaml
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.paper import label
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan, count_gpus
 
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
 
 min_version("9.0")
 
@@ -22,6 +23,10 @@ configfile: HERE / "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+# Used as a module, this workflow gets the caller's config instead: what that leaves out is as in the file.
+settings = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
+update_config(settings, config)
+config.update(settings)
 plan = Plan(config)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.

@@ -60,6 +60,7 @@ def opened(path: Path) -> Iterator[Page]:
     options.add_argument("--window-size=1280,900")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=ChromeService(DRIVER))
+    driver.command_executor.client_config.timeout = 600  # seconds; a busy machine takes its time
     try:
         driver.get(path.as_uri())
         yield Page(driver)

@@ -11,12 +11,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 import yaml
+from running import ROOT, TINY, snakemake
 
 from betavae import dataset
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, unpack
 
-ROOT = Path(__file__).parents[1]
 # 1,344 images. Unlike strides for posX and posY: were the two exchanged somewhere, the tests would see it.
 STRIDES = {"scale": 5, "orientation": 10, "posX": 4, "posY": 5}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -62,3 +62,13 @@ def config():
 def metric(config):
     """The settings of the paper's metric as they stand in config.yaml, L fixed at 28."""
     return config["metrics"]["zdiff"] | {"pairs": 28}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which `all` was run at the tests' scale, from nothing. A test that changes it puts it right again."""
+    folder = tmp_path_factory.mktemp("run")
+    run = snakemake(folder, "--cores", "2", "all", "--configfile", str(TINY))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "results/figures" in run.stdout + run.stderr
+    return folder

@@ -4,56 +4,14 @@ import csv
 import json
 import os
 import re
-import subprocess
-import sys
-from collections import Counter
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import yaml
+from running import ROOT, TINY, last_line, planned, snakemake
 
 from betavae.names import NAMED_SYSTEMS
-
-ROOT = Path(__file__).parent.parent
-TINY = ROOT / "tests" / "tiny.yaml"
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--directory",
-            str(folder),
-            *arguments,
-        ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
-def planned(folder: Path, *arguments: str) -> Counter:
-    """How many jobs of each rule a dry run would run."""
-    run = snakemake(folder, "--dry-run", "--quiet", "rules", *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    table = (run.stdout + run.stderr).split("Job stats:")
-    if len(table) == 1:
-        return Counter()
-    lines = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)
-    return Counter({rule: int(count) for rule, count in lines if rule != "total"})
-
-
-def last_line(run: subprocess.CompletedProcess[str]) -> str:
-    return (run.stdout + run.stderr).strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -129,16 +87,6 @@ def test_figure_8_asks_for_a_model_a_distance_and_noise_of_each_training_set(tmp
     assert jobs == {"dataset": 1, "figure8": 1, "continuity": 1} | dict.fromkeys(each, 4)
     jobs = planned(tmp_path, "--cores", "1", "results/continuity/metric_stride3.json", "--configfile", str(TINY))
     assert jobs == {"dataset": 1, "train": 1, "encode_subset": 1, "score": 1, "publish_continuity": 1}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which `all` was run at the tests' scale, from nothing."""
-    folder = tmp_path_factory.mktemp("run")
-    run = snakemake(folder, "--cores", "2", "all", "--configfile", str(TINY))
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "results/figures" in run.stdout + run.stderr
-    return folder
 
 
 def test_a_whole_run_fills_every_row_of_figure_6_that_there_is_code_for(finished):

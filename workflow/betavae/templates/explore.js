@@ -21,8 +21,9 @@ const halves = () =>
 const floats = (text) => {
   const raw = bytes(text);
   if (content.bytes === 4) return new Float32Array(raw.buffer);
-  const value = halves();
-  return Float32Array.from(new Uint16Array(raw.buffer), (bits) => value[bits]);
+  const value = halves(), packed = new Uint16Array(raw.buffer), found = new Float32Array(packed.length);
+  for (let i = 0; i < packed.length; i++) found[i] = value[packed[i]];
+  return found;
 };
 
 // The layers of a decoder: weight (inputs, outputs) and bias, views of one array.
