@@ -7,16 +7,18 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(HERE / "workflow"))
 
+import yaml
 from betavae.digest import code_digest
 from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.needs import Needs
+from betavae.paper import label
 from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
 from betavae.room import refuse_without_room
 from betavae.run_lock import begin, expect_writable
 
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
 
 min_version("9.0")
 
@@ -24,6 +26,13 @@ min_version("9.0")
 configfile: HERE / "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
+# Used as a module, this workflow gets the caller's config instead: what that leaves out is as in the file.
+settings = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
+update_config(settings, config)
+config.update(settings)
 expect_writable(".snakemake", "results")
 plan = Plan(config)
 needs = Needs(plan)
@@ -66,6 +75,7 @@ include: "workflow/rules/continuity.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/picture_sets.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -93,6 +103,9 @@ rule all:
         ),
         rules.pictures.input,
         expand(rules.samples.output, model=plan.sampled_models()),
+        rules.table_pages.output,
+        rules.in_short.output,
+        rules.explore.output,
 
 
 onstart:

@@ -16,9 +16,8 @@ import yaml
 from betavae import dataset
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, unpack
-from running import TINY, outcome, snakemake
+from running import ROOT, TINY, outcome, snakemake
 
-ROOT = Path(__file__).parents[1]
 # 1,344 images. Unlike strides for posX and posY: were the two exchanged somewhere, the tests would see it.
 STRIDES = {"scale": 5, "orientation": 10, "posX": 4, "posY": 5}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,14 @@ ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    """The command that runs the workflow with its results in `folder`."""
+def command(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:
+    """The command that runs the workflow, or another that calls it, with its results in `folder`."""
     return [
         sys.executable,
         "-m",
         "snakemake",
         "--snakefile",
-        str(ROOT / "Snakefile"),
+        str(snakefile),
         "--directory",
         str(folder),
         *arguments,
@@ -37,13 +39,33 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
-def snakemake(folder: Path, *arguments: str, timeout: int = 1200) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile", timeout: int = 1200
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
     return subprocess.run(
-        command(folder, *arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout
+        command(folder, *arguments, snakefile=snakefile),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
 
 
+def planned(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Counter:
+    """How many jobs of each rule a dry run would run."""
+    run = snakemake(folder, "--dry-run", "--quiet", "rules", *arguments, snakefile=snakefile)
+    assert run.returncode == 0, run.stdout + run.stderr
+    table = (run.stdout + run.stderr).split("Job stats:")
+    if len(table) == 1:
+        return Counter()
+    lines = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)
+    return Counter({rule: int(count) for rule, count in lines if rule != "total"})
+
+
 def last_line(run: subprocess.CompletedProcess[str]) -> str:
+    """The last line that a run printed."""
     return (run.stdout + run.stderr).strip().splitlines()[-1]
 
 

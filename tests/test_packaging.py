@@ -51,7 +51,7 @@ def test_the_conda_environment_has_all_that_the_jobs_import(pins):
     imported = set()
     for path in (ROOT / "workflow" / "betavae").glob("*.py"):
         imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
-    distributions = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow"}
+    distributions = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "markdown_it": "markdown-it-py"}
     used = {distributions.get(name, name) for name in imported} & pins.keys() - outside
     assert {"torch", "numpy", "h5py", "scikit-learn"} <= used
     assert [name for name in sorted(used) if f"- {CALLED_IN_CONDA.get(name, name)} " not in text] == []

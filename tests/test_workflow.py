@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import re
-from collections import Counter
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,18 +11,7 @@ import pytest
 import yaml
 
 from betavae.names import NAMED_SYSTEMS
-from running import ROOT, TINY, last_line, snakemake
-
-
-def planned(folder: Path, *arguments: str) -> Counter:
-    """How many jobs of each rule a dry run would run."""
-    run = snakemake(folder, "--dry-run", "--quiet", "rules", *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    table = (run.stdout + run.stderr).split("Job stats:")
-    if len(table) == 1:
-        return Counter()
-    lines = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)
-    return Counter({rule: int(count) for rule, count in lines if rule != "total"})
+from running import ROOT, TINY, last_line, planned, snakemake
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,6 @@ def complete(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
 def expectation(error: ValidationError) -> str:
     """What the schema allows where `error` was found, in words."""
     schema = error.schema
-    if error.validator == "enum":
-        return "one of " + ", ".join(map(str, error.validator_value))
     if error.validator == "minItems":
         return f"a list with {error.validator_value} or more values"
     if error.validator == "maxItems":
@@ -86,6 +84,13 @@ def expectation(error: ValidationError) -> str:
         return "a list without duplicates"
     if error.validator == "pattern":
         return "a name of small letters, digits and _, a letter first"
+    return valid_range(schema)
+
+
+def valid_range(schema: dict[str, Any]) -> str:
+    """What a setting may be, in words: its kind and its limits, `integer ≥ 1`."""
+    if "enum" in schema or "const" in schema:
+        return "one of " + ", ".join(map(str, schema.get("enum", [schema.get("const")])))
     kinds = schema.get("type", "a value")
     words = " or ".join([kinds] if isinstance(kinds, str) else kinds)
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

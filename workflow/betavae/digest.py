@@ -1,4 +1,7 @@
-"""A digest of a step's code, so that an edit reruns what it touches and a comment reruns nothing."""
+"""A digest of a step's code, so that an edit reruns what it touches and a comment reruns nothing.
+
+A module's templates, templates/{module}.*, are part of its code.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+TEMPLATES = PACKAGE / "templates"
 
 
 @cache
@@ -46,8 +50,13 @@ def modules_of(*steps: str) -> list[str]:
 
 @cache
 def code_digest(*steps: str) -> str:
-    """Twelve hexadecimal digits over the syntax trees of `steps` and all that they import from this package."""
+    """Twelve hexadecimal digits over the syntax trees of `steps` and all that they import from this package.
+
+    Templates of these modules count as they are, byte by byte.
+    """
     digest = hashlib.sha256()
     for module in modules_of(*steps):
         digest.update(f"{module}\n{ast.dump(_syntax_tree(module))}\n".encode())
+        for template in sorted(TEMPLATES.glob(f"{module}.*")):
+            digest.update(template.read_bytes())
     return digest.hexdigest()[:12]

@@ -18,7 +18,7 @@ from betavae.factor_shares import Followed, Responses
 from betavae.factors import SHAPE_NAMES, FactorGrid
 from betavae.images import open_bits, open_grid, unpack
 from betavae.models import load_model
-from betavae.paper import FIGURE6_LEFT, FIGURE7
+from betavae.paper import FIGURE7, label
 from betavae.pictures import best_replica
 from betavae.shapes import SIDE
 from betavae.tables import write_table
@@ -141,11 +141,6 @@ def caption(model: str, replicas: dict[int, Replica | None], shown: int | None, 
         "posterior's, smallest first; without one the codes', largest first. Shown is the replica that the metric "
         "scores best."
     )
-
-
-def label(model: str) -> str:
-    """The paper's name of a model, or its own."""
-    return FIGURE6_LEFT[model][0] if model in FIGURE6_LEFT else model
 
 
 @torch.inference_mode()

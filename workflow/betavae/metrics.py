@@ -11,7 +11,7 @@ import numpy as np
 from betavae import style
 from betavae.measures import MEASURES
 from betavae.names import BLIND_SPOT
-from betavae.paper import FIGURE6_LEFT
+from betavae.paper import FIGURE6_LEFT, label
 from betavae.tables import write_table
 
 BLIND_SPOT_LABEL = "Ground truth without rotation"
@@ -88,9 +88,7 @@ def ordered(models: set[str]) -> list[str]:
 
 def label_of(model: str) -> str:
     """What the table calls a model."""
-    if model == BLIND_SPOT:
-        return BLIND_SPOT_LABEL
-    return FIGURE6_LEFT[model][0] if model in FIGURE6_LEFT else model
+    return BLIND_SPOT_LABEL if model == BLIND_SPOT else label(model)
 
 
 def percent(number: Number | None) -> str:

@@ -36,6 +36,12 @@ FIGURE6_LEFT: dict[str, tuple[str, Published]] = {
     "beta4": ("β-VAE", Published(0.9923, 0.001, "A", "A")),
 }
 
+
+def label(model: str) -> str:
+    """The paper's name of a model, or its own."""
+    return FIGURE6_LEFT[model][0] if model in FIGURE6_LEFT else model
+
+
 PCA_EXPLAINED_VARIANCE = Published(0.608, None, "B", None)
 
 # What the paper says of training a system: the claim and its grade.

@@ -9,7 +9,7 @@ import numpy as np
 from betavae import style
 from betavae.factors import FACTORS, FactorGrid
 from betavae.names import NameRefused, parse_beta
-from betavae.paper import FIGURE6_LEFT
+from betavae.paper import label
 from betavae.shapes import SIDE
 
 GAP = 3  # white pixels between two images of a sheet
@@ -34,7 +34,7 @@ def title(model: str) -> str:
     try:
         beta, latents = parse_beta(model)
     except NameRefused:
-        return FIGURE6_LEFT[model][0] if model in FIGURE6_LEFT else model
+        return label(model)
     return f"{'VAE' if beta == 1 else 'β-VAE'} (β = {beta:g}{f', M = {latents}' if latents else ''})"
 
 

@@ -63,7 +63,12 @@ rule choose_beta:
         summaries=[plan.summary(model) for model in plan.sweep_models()],
         labels=[plan.few_labels(model) for model in plan.sweep_models()],
     output:
-        png="results/figures/choose_beta.png",
+        png=report(
+            "results/figures/choose_beta.png",
+            caption="../report/choose_beta.rst",
+            category="Choosing β",
+            labels={"result": "by the metric and with few labels"},
+        ),
         pdf="results/figures/choose_beta.pdf",
         csv="results/tables/choose_beta.csv",
         md="results/tables/choose_beta.md",
@@ -102,7 +107,12 @@ rule choose_beta_by_eye:
         summaries=[plan.summary(model) for model in plan.shown_models()],
         labels=[plan.few_labels(model) for model in plan.shown_models()],
     output:
-        png="results/figures/choose_beta_by_eye.png",
+        png=report(
+            "results/figures/choose_beta_by_eye.png",
+            caption="../report/choose_beta_by_eye.rst",
+            category="Choosing β",
+            labels={"result": "by eye"},
+        ),
         pdf="results/figures/choose_beta_by_eye.pdf",
     log:
         "results/logs/choose_beta_by_eye.log",

@@ -86,7 +86,12 @@ rule figure8:
         distances=plan.continuity("distance"),
         noise=plan.continuity("noise"),
     output:
-        png="results/figures/figure8.png",
+        png=report(
+            "results/figures/figure8.png",
+            caption="../report/figure8.rst",
+            category="Figure 8, data continuity",
+            labels={"result": "score against distance"},
+        ),
         pdf="results/figures/figure8.pdf",
         csv="results/tables/figure8.csv",
         md="results/tables/figure8.md",

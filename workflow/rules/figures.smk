@@ -6,7 +6,12 @@ rule figure6_left:
         scores=[plan.score(model) for model in plan.main_models() + plan.representations()],
         variance=f"results/{plan.scale}/pca_variance.json",
     output:
-        png="results/figures/figure6_left.png",
+        png=report(
+            "results/figures/figure6_left.png",
+            caption="../report/figure6_left.rst",
+            category="Figure 6, scores",
+            labels={"result": "left: every representation"},
+        ),
         pdf="results/figures/figure6_left.pdf",
         csv="results/tables/figure6_left.csv",
         md="results/tables/figure6_left.md",
@@ -61,7 +66,12 @@ rule figure6_right:
         scores=[plan.score(model) for model in plan.sweep_models()],
         summaries=[plan.summary(model) for model in plan.sweep_models()],
     output:
-        png="results/figures/figure6_right.png",
+        png=report(
+            "results/figures/figure6_right.png",
+            caption="../report/figure6_right.rst",
+            category="Figure 6, scores",
+            labels={"result": "right: score against β"},
+        ),
         pdf="results/figures/figure6_right.pdf",
         csv="results/tables/figure6_right.csv",
         md="results/tables/figure6_right.md",
@@ -124,7 +134,12 @@ rule figure7:
     input:
         unpack(plan.figure7_inputs),
     output:
-        png="results/figures/figure7_{model}.png",
+        png=report(
+            "results/figures/figure7_{model}.png",
+            caption="../report/figure7.rst",
+            category="Figure 7, latents",
+            labels=lambda wildcards: {"result": label(wildcards.model)},
+        ),
         pdf="results/figures/figure7_{model}.pdf",
         csv="results/tables/factors_{model}.csv",
         md="results/tables/factors_{model}.md",
@@ -168,7 +183,12 @@ rule metrics:
         scores=[plan.score(model) for model in plan.compared_models()],
         library=[plan.score(model, "disentanglement_lib") for model in plan.trained_models()],
     output:
-        png="results/figures/metrics.png",
+        png=report(
+            "results/figures/metrics.png",
+            caption="../report/metrics.rst",
+            category="Metrics since the paper",
+            labels={"result": "all models"},
+        ),
         pdf="results/figures/metrics.pdf",
         csv="results/tables/metrics.csv",
         md="results/tables/metrics.md",

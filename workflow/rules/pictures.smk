@@ -8,7 +8,12 @@ rule figure5:
         codes=f"results/{plan.scale}/codes/beta4.h5",
         score=plan.score("beta4"),
     output:
-        png="results/figures/figure5.png",
+        png=report(
+            "results/figures/figure5.png",
+            caption="../report/figure5.rst",
+            category="Figure 5, the metric",
+            labels={"result": "the metric, drawn"},
+        ),
         pdf="results/figures/figure5.pdf",
     log:
         "results/logs/figure5.log",
@@ -35,7 +40,12 @@ rule figure9:
         **plan.pictures_of(["beta4", "beta1"]),
         bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
     output:
-        png="results/figures/figure9.png",
+        png=report(
+            "results/figures/figure9.png",
+            caption="../report/figure9.rst",
+            category="Figure 9, samples",
+            labels={"result": "samples of the prior"},
+        ),
         pdf="results/figures/figure9.pdf",
     log:
         "results/logs/figure9.log",
@@ -86,9 +96,19 @@ rule traversal:
         bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
         dataset=f"{plan.data(plan.scale)}/dsprites.h5",
     output:
-        png="results/figures/traversal_{model}.png",
+        png=report(
+            "results/figures/traversal_{model}.png",
+            caption="../report/traversal.rst",
+            category="Traversals",
+            labels=lambda wildcards: {"result": label(wildcards.model)},
+        ),
         pdf="results/figures/traversal_{model}.pdf",
-        gif="results/figures/traversal_{model}.gif",
+        gif=report(
+            "results/figures/traversal_{model}.gif",
+            caption="../report/traversal.rst",
+            category="Traversals",
+            labels=lambda wildcards: {"result": f"{label(wildcards.model)}, animated"},
+        ),
     log:
         "results/logs/traversal_{model}.log",
     benchmark:
@@ -119,7 +139,12 @@ rule compare:
         bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
         dataset=f"{plan.data(plan.scale)}/dsprites.h5",
     output:
-        png="results/figures/compare_{models}.png",
+        png=report(
+            "results/figures/compare_{models}.png",
+            caption="../report/compare.rst",
+            category="Traversals",
+            labels=lambda wildcards: {"result": " beside ".join(map(label, wildcards.models.split("-")))},
+        ),
         pdf="results/figures/compare_{models}.pdf",
     log:
         "results/logs/compare_{models}.log",

@@ -46,7 +46,12 @@ rule history:
     input:
         history=f"results/{plan.scale}/models/{{model}}.history.h5",
     output:
-        png="results/figures/history_{model}.png",
+        png=report(
+            "results/figures/history_{model}.png",
+            caption="../report/history.rst",
+            category="Training",
+            labels=lambda wildcards: {"result": f"{label(wildcards.model)}, history"},
+        ),
         pdf="results/figures/history_{model}.pdf",
     log:
         "results/logs/history_{model}.log",
@@ -76,7 +81,12 @@ rule samples:
         bits=f"{plan.data(plan.scale)}/dsprites_bits.npy",
         dataset=f"{plan.data(plan.scale)}/dsprites.h5",
     output:
-        png="results/figures/samples_{model}.png",
+        png=report(
+            "results/figures/samples_{model}.png",
+            caption="../report/samples.rst",
+            category="Training",
+            labels=lambda wildcards: {"result": f"{label(wildcards.model)}, samples"},
+        ),
         pdf="results/figures/samples_{model}.pdf",
         csv="results/tables/samples_{model}.csv",
         md="results/tables/samples_{model}.md",
