@@ -56,10 +56,10 @@ def start_images(grid: FactorGrid) -> np.ndarray:
 
 
 def tiled(images: np.ndarray, gap: int = GAP) -> np.ndarray:
-    """Images (rows, columns, 64, 64) as one, `gap` white pixels (1.0) between them."""
+    """Images (rows, columns, 64, 64), in colour (…, 3), as one, `gap` white pixels (1.0) between them."""
     rows, columns = images.shape[:2]
     step = SIDE + gap
-    sheet = np.ones((rows * step - gap, columns * step - gap), np.float32)
+    sheet = np.ones((rows * step - gap, columns * step - gap, *images.shape[4:]), np.float32)
     for row, line in enumerate(images):
         for column, image in enumerate(line):
             sheet[row * step : row * step + SIDE, column * step : column * step + SIDE] = image
@@ -69,7 +69,7 @@ def tiled(images: np.ndarray, gap: int = GAP) -> np.ndarray:
 def show(
     axis: style.plt.Axes, images: np.ndarray, rows: list[str] | None = None, columns: list[str] | None = None
 ) -> None:
-    """Draw images (rows, columns, 64, 64) as a sheet with a word before each row and above each column."""
+    """Draw images (rows, columns, 64, 64[, 3]) as a sheet with a word before each row and above each column."""
     axis.imshow(tiled(images), cmap="gray", vmin=0, vmax=1)
     centres = [np.arange(count) * (SIDE + GAP) + SIDE / 2 for count in images.shape[:2]]
     axis.set_yticks(centres[0] if rows else [], rows or [])

@@ -55,3 +55,35 @@ rule import_pictures:
         "python -m betavae import_pictures --log {log} --name {wildcards.real} --source {input.source:q}"
         " --h5 {output.h5} --npy {output.npy} --broken {params.broken} {params.crop}"
         " --threads {threads}"
+
+
+rule set_sheet:
+    input:
+        h5="results/data/{set}/images.h5",
+        npy="results/data/{set}/images.npy",
+    output:
+        png="results/figures/set_{set}.png",
+        pdf="results/figures/set_{set}.pdf",
+    log:
+        "results/logs/set_{set}.log",
+    benchmark:
+        "results/benchmarks/set_{set}.tsv"
+    wildcard_constraints:
+        set="|".join([*SOURCES, *STANDINS]),
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=plan.code("set_sheet"),
+    message:
+        "Sheet of the picture set {wildcards.set}"
+    shell:
+        "python -m betavae set_sheet --log {log} --h5 {input.h5} --npy {input.npy} --png {output.png} --pdf {output.pdf}"
+
+
+# The stand-ins and what they look like.
+rule standins:
+    input:
+        expand(rules.set_sheet.output, set=STANDINS),
