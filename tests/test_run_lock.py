@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from running import TINY, last_line, snakemake
 
 from betavae import run_lock
 from betavae.digest import PACKAGE
@@ -52,6 +53,17 @@ def test_the_second_run_is_told_who_holds_the_folder_and_ends(held):
     assert f"another run is at work there (process {process.pid} on " in said
     assert "since 2" in said
     run_lock.begin(folder.parent / "elsewhere")
+
+
+def test_a_second_snakemake_is_told_who_holds_the_folder_and_ends_before_any_job(held):
+    folder, process, _ = held
+    target = ("results/tables/table1.csv", "--cores", "1", "--configfile", str(TINY))
+    run = snakemake(folder.parent, *target)
+    assert run.returncode != 0
+    assert f"results: another run is at work there (process {process.pid} on " in last_line(run)
+    assert "Traceback" not in run.stdout + run.stderr
+    assert [path.name for path in folder.iterdir()] == [run_lock.NAME]
+    assert snakemake(folder.parent, *target, "--dry-run").returncode == 0
 
 
 def test_the_lock_dies_with_its_process_and_not_with_what_that_started(held):
