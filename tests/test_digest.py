@@ -85,6 +85,17 @@ def test_an_edit_of_a_module_that_is_not_imported_changes_nothing(edit):
     assert digest.code_digest("train", "vae") == before
 
 
+def test_a_modules_templates_are_part_of_its_code_and_of_no_others(tmp_path, monkeypatch):
+    before = {step: digest.code_digest(step) for step in ("explore", "table_pages", "train")}
+    monkeypatch.setattr(digest, "TEMPLATES", shutil.copytree(digest.TEMPLATES, tmp_path / "templates"))
+    with (tmp_path / "templates" / "explore.js").open("a") as file:
+        file.write("// more\n")
+    forget()
+    changed = {step: digest.code_digest(step) != old for step, old in before.items()}
+    forget()
+    assert changed == {"explore": True, "table_pages": False, "train": False}
+
+
 def test_a_string_that_is_no_docstring_counts(edit):
     before = digest.code_digest("train", "vae")
     edit("train", '"training", block', '"practice", block')

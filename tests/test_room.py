@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import CONFIG
-from running import TINY, last_line, snakemake
 
 from betavae import room
 from betavae.errors import UserError
 from betavae.factors import FACTORS, FULL_VALUES, FactorGrid
 from betavae.plan import Plan
 from betavae.room import Need, check, free_mb, images, memory_mb, written
+from conftest import CONFIG
+from running import TINY, last_line, snakemake
 
 
 def test_images_are_counted_as_the_grid_counts_them():

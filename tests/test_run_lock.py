@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from running import TINY, last_line, snakemake
 
 from betavae import run_lock
 from betavae.digest import PACKAGE
 from betavae.errors import UserError
+from running import TINY, last_line, snakemake
 
 # Holds the folder, then starts a child that outlives it.
 HOLD = """

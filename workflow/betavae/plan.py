@@ -33,7 +33,18 @@ from betavae.names import (
 )
 from betavae.picture_sources import source_path
 
-SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "precision", "batch", "record_every")
+SYSTEM_KEYS = (
+    "width",
+    "initial_logvar",
+    "optimiser",
+    "learning_rate",
+    "outer_rate",
+    "anneal",
+    "initial_accumulator",
+    "precision",
+    "batch",
+    "record_every",
+)
 # Models that a training job makes; everything else is computed from the data. Numbers in their shortest form, above 0.
 BETA = r"beta(?:0\.[0-9]*[1-9]|[1-9][0-9]*(?:\.[0-9]*[1-9])?)"
 LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more

@@ -31,6 +31,7 @@ class Player(NamedTuple):
     learning_rate: float
     # (images (R, batch, 4096), the step's random inputs (R, …)) → what is minimised (R,), what is recorded (R, …)
     losses: Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+    shares: Sequence[float] = ()  # of the learning rate that each of the parameters has; all of it where none are given
 
 
 class Network(Protocol):

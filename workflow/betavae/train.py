@@ -34,15 +34,19 @@ BLOCK = 256  # steps whose random numbers are drawn ahead
 
 def make_optimiser(player: Player, settings: dict[str, Any], device: torch.device) -> torch.optim.Optimizer:
     """The optimiser that the settings name, fused into one pass over the weights where torch can."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter, share in zip(player.parameters, player.shares or [1.0] * len(player.parameters), strict=True):
+        groups.setdefault(share, []).append(parameter)
+    own = [{"params": parameters, "share": share} for share, parameters in groups.items()]
     if settings["optimiser"] == "adagrad":
         return torch.optim.Adagrad(
-            player.parameters,
+            own,
             lr=player.learning_rate,
             initial_accumulator_value=settings["initial_accumulator"],
             fused=device.type == "cpu",
         )
     betas = (settings.get("momentum", 0.9), settings.get("decay", 0.999))
-    return torch.optim.Adam(player.parameters, lr=player.learning_rate, betas=betas, fused=True)
+    return torch.optim.Adam(own, lr=player.learning_rate, betas=betas, fused=True)
 
 
 def draw_block(settings: dict[str, Any], grid: FactorGrid, block: int) -> dict[str, np.ndarray]:
@@ -108,7 +112,8 @@ def training_steps(
             images, recorded = unpack_floats(on_device[inputs["images"]]), {}
             left = rate_left(block * BLOCK + step + 1, settings)
             for player, optimiser in turns:
-                optimiser.param_groups[0]["lr"] = player.learning_rate * left
+                for group in optimiser.param_groups:
+                    group["lr"] = player.learning_rate * group["share"] * left
                 with matrix_precision(settings.get("precision", "float32")):
                     loss, found = player.losses(images, inputs)
                     optimiser.zero_grad(set_to_none=True)

@@ -21,9 +21,9 @@ class VAE(nn.Module):
     traversal = (-3.0, 3.0)
     posterior = True
 
-    def __init__(self, replicas: int, width: int, latents: int) -> None:
+    def __init__(self, replicas: int, width: int, latents: int, initial_logvar: float = 0.0) -> None:
         super().__init__()
-        self.latents = latents
+        self.latents, self.initial_logvar = latents, initial_logvar
         self.encoder = nn.Sequential(
             LitLinear(replicas, PIXELS, width),
             nn.ReLU(),
@@ -43,14 +43,17 @@ class VAE(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, 4096)."""
-        mean, logvar = self.encoder(images).chunk(2, dim=-1)
-        return mean, logvar
+        return self.posterior_of(self.encoder(images))
 
     def encode_lit(self, pixels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """As `encode`, for images (batch, P) that are zero outside `columns` (P,), for all replicas."""
         first, *rest = self.encoder
-        mean, logvar = nn.Sequential(*rest)(first.restricted_to(pixels, columns)).chunk(2, dim=-1)
-        return mean, logvar
+        return self.posterior_of(nn.Sequential(*rest)(first.restricted_to(pixels, columns)))
+
+    def posterior_of(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and log-variance, (R, batch, M) each, from the encoder's outputs (R, batch, 2 M)."""
+        mean, logvar = outputs.chunk(2, dim=-1)
+        return mean, logvar + self.initial_logvar
 
     def decode(self, codes: Tensor) -> Tensor:
         """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
@@ -82,7 +85,7 @@ def objective(network: VAE, images: Tensor, noise: Tensor, beta: float) -> dict[
 
 def network_of(settings: dict[str, Any]) -> VAE:
     """The network that `settings` describe, weights zero."""
-    return VAE(len(settings["seeds"]), settings["width"], settings["latents"])
+    return VAE(len(settings["seeds"]), settings["width"], settings["latents"], settings.get("initial_logvar", 0.0))
 
 
 def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
@@ -98,10 +101,19 @@ def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: F
 
 
 def players(network: VAE, settings: dict[str, Any]) -> list[Player]:
-    """Encoder and decoder as one."""
+    """Encoder and decoder as one.
+
+    settings["outer_rate"] (ours) is the share of the learning rate that the layers which read the pixels, give the
+    posterior and draw the pixels have.
+    """
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         found = objective(network, images, drawn["noise"], settings["beta"])
         return found["loss"], found
 
-    return [Player(list(network.parameters()), settings["learning_rate"], losses)]
+    outer = {
+        id(p) for layer in (network.encoder[0], network.encoder[-1], network.decoder[-1]) for p in layer.parameters()
+    }
+    parameters = list(network.parameters())
+    shares = [settings.get("outer_rate", 1.0) if id(parameter) in outer else 1.0 for parameter in parameters]
+    return [Player(parameters, settings["learning_rate"], losses, shares)]
