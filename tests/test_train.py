@@ -10,7 +10,18 @@ from safetensors.torch import save_file
 from betavae import train as training
 from betavae.errors import UserError
 from betavae.models import load_model
-from betavae.train import BLOCK, History, build, diverged, draw_block, make_optimiser, rate_left, train
+from betavae.train import (
+    BLOCK,
+    History,
+    build,
+    diverged,
+    draw_block,
+    make_optimiser,
+    rate_left,
+    take_turns,
+    train,
+    training_steps,
+)
 from betavae.vae import players
 
 CPU = torch.device("cpu")
@@ -58,6 +69,26 @@ def test_a_replica_of_a_stack_agrees_with_the_network_trained_alone(bits, grid, 
         ours, theirs = history.arrays()["loss"][:, replica], own_history.arrays()["loss"][:, 0]
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     assert relative_difference(weights(stack, 0), weights(stack, 1)) > 0.1
+
+
+def test_outer_layers_learn_at_their_share_of_the_rate(bits, grid):
+    """Adam's first step moves each weight by its learning rate, whatever the gradient."""
+    settings = SETTINGS | {"outer_rate": 0.25, "steps": 1}
+    before, (after, _) = build(settings, CPU), train(settings, bits, grid, CPU, "one step")
+    outer = {"encoder.0", "encoder.4", "decoder.6"}
+    for (name, start), end in zip(before.named_parameters(), after.parameters(), strict=True):
+        moved = (end - start).abs().max().item()
+        share = 0.25 if name.rpartition(".")[0] in outer else 1.0
+        assert moved == pytest.approx(share * SETTINGS["learning_rate"], rel=1e-3), name
+
+
+def test_the_rate_of_all_layers_falls_to_zero(bits, grid):
+    settings = SETTINGS | {"outer_rate": 0.5, "anneal": 0.5, "steps": 10}
+    turns = take_turns(build(settings, CPU), settings, CPU)
+    steps = training_steps(turns, settings, bits, grid, CPU)
+    rates = [[group["lr"] for _ in [next(steps)] for group in turns[0][1].param_groups] for _ in range(10)]
+    inner = [1e-3] * 6 + [0.8e-3, 0.6e-3, 0.4e-3, 0.2e-3]
+    np.testing.assert_allclose(rates, np.outer(inner, [0.5, 1.0]), rtol=1e-9)
 
 
 def test_training_lowers_the_loss(trained):

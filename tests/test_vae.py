@@ -32,6 +32,18 @@ def batch(pixels):
     return images, torch.randn(2, 8, LATENTS, generator=torch.Generator().manual_seed(1))
 
 
+def test_an_initial_log_variance_is_added_to_the_posteriors_alone(network, batch, pixels):
+    shifted = VAE(2, WIDTH, LATENTS, initial_logvar=-4.0)
+    shifted.load_state_dict(network.state_dict())
+    few, columns = torch.from_numpy(pixels[:8]), torch.arange(PIXELS)
+    for found, usual in (
+        (shifted.encode(batch[0]), network.encode(batch[0])),
+        (shifted.encode_lit(few, columns), network.encode_lit(few, columns)),
+    ):
+        assert torch.equal(found[0], usual[0])
+        torch.testing.assert_close(found[1], usual[1] - 4.0)
+
+
 def test_kl_per_latent_is_the_divergence_of_the_two_gaussians():
     generator = torch.Generator().manual_seed(0)
     mean, logvar = torch.randn(2, 3, 50, 4, generator=generator, dtype=torch.float64) * 2
