@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE / "workflow"))
 from betavae.digest import code_digest
 from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
+from betavae.needs import Needs
 from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
 from betavae.room import refuse_without_room
@@ -25,6 +26,7 @@ configfile: HERE / "config.yaml"
 
 expect_writable(".snakemake", "results")
 plan = Plan(config)
+needs = Needs(plan)
 
 # Trainings that run on this machine share its GPUs; where it has none, or on a cluster, nothing is held back.
 if found := gpus():
@@ -33,6 +35,15 @@ if found := gpus():
 
 resource_scopes:
     gpu="local",
+
+
+# Copies and deletions take no time: no cluster need be asked.
+localrules:
+    publish_score,
+    publish_disentanglement_lib,
+    publish_sweep,
+    publish_continuity,
+    clean_intermediates,
 
 
 wildcard_constraints:

@@ -12,11 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 import yaml
-from running import TINY, outcome, snakemake
 
 from betavae import dataset
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, unpack
+from running import TINY, outcome, snakemake
 
 ROOT = Path(__file__).parents[1]
 # 1,344 images. Unlike strides for posX and posY: were the two exchanged somewhere, the tests would see it.
@@ -83,3 +83,9 @@ def whole_run(tmp_path_factory):
     assert run.returncode == 0, run.stdout + run.stderr
     assert "results/figures" in run.stdout + run.stderr
     return WholeRun(folder, outcome(folder))
+
+
+@pytest.fixture(scope="session")
+def finished(whole_run) -> Path:
+    """The folder of `whole_run`."""
+    return whole_run.folder

@@ -37,9 +37,9 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *arguments: str, timeout: int = 1200) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(folder, *arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=1200
+        command(folder, *arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout
     )
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from running import TINY, outcome, snakemake
 
 TARGETS = ["results/metric_beta4.json", "results/tables/factors_beta4.csv"]

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from betavae.bernoulli import reconstruction_loss
 from betavae.dcign import (
     ASSIGNED,
     DCIGN,
@@ -20,7 +21,7 @@ from betavae.images import lit_chunks, pack
 from betavae.shapes import draw as draw_shape
 from betavae.stacked import initialise
 from betavae.train import train
-from betavae.vae import kl_per_latent, reconstruction_loss
+from betavae.vae import kl_per_latent
 
 CPU = torch.device("cpu")
 EVEN = dict.fromkeys(FACTORS, 1)

@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from running import TINY, command, environment
 
 from betavae import codes, job
 from betavae.digest import PACKAGE
 from betavae.errors import UserError
+from running import TINY, command, environment
 
 STRIDES = {"scale": 5, "orientation": 10, "posX": 4, "posY": 5}  # 0.7 MB of bits
 

@@ -18,6 +18,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from betavae import factors, job
+from betavae.__main__ import run
+from betavae.stacked import initialise
+from betavae.vae import network_of
 from test_dataset import (
     SMALL_VALUES,
     arrays_of_an_original,
@@ -28,11 +33,6 @@ from test_dataset import (
     save_original,
 )
 from test_train import SETTINGS
-
-from betavae import factors, job
-from betavae.__main__ import run
-from betavae.stacked import initialise
-from betavae.vae import network_of
 
 EARLIER = b"an earlier result"
 

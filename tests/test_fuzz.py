@@ -15,7 +15,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from test_dataset import arrays_of_an_original, save_original
 
 from betavae import dataset, factors, representation
 from betavae.codes import StoredCodes
@@ -25,6 +24,7 @@ from betavae.images import open_bits, open_grid
 from betavae.models import load_model
 from betavae.stacked import initialise
 from betavae.systems import system_of
+from test_dataset import arrays_of_an_original, save_original
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 bounded = settings(

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 import yaml
-from running import TINY, command, environment
 
 from betavae import gpus as module
 from betavae.digest import PACKAGE
 from betavae.gpus import claim, gpus
+from running import TINY, command, environment
 
 CLAIM = "import time; from betavae.gpus import claim, gpus; print(claim(), gpus(), flush=True); time.sleep(600)"
 

@@ -7,13 +7,13 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from test_workflow import TINY, last_line, snakemake
 
 from betavae.__main__ import run
 from betavae.codes import StoredCodes
 from betavae.config import check
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
+from test_workflow import TINY, last_line, snakemake
 
 SETTINGS = '{"scale": "tiny", "grid": "small"}'
 

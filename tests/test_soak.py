@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import yaml
+
 from running import ROOT, TINY, command, environment, half_written, outcome, snakemake
 
 SEED = 20170424

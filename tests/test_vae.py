@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
+from betavae.bernoulli import reconstruction_loss
+from betavae.device import matrix_precision
 from betavae.images import lit_chunks
 from betavae.stacked import LitLinear, StackedLinear, initialise
-from betavae.vae import VAE, kl_per_latent, objective, reconstruction_loss
+from betavae.vae import VAE, kl_per_latent, objective
 
 PIXELS, WIDTH, LATENTS = 4096, 24, 5
 
@@ -168,6 +170,35 @@ def test_the_cross_entropy_and_its_gradient_are_torchs(pixels, size):
     (expected,) = torch.autograd.grad((theirs * weight).sum(), logits)
     torch.testing.assert_close(ours.double(), theirs, rtol=2e-6, atol=1e-3)
     torch.testing.assert_close(own, expected.float(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_the_last_layer_with_the_loss_in_one_is_the_layer_and_then_the_loss(network, pixels, precision, tolerance):
+    last = network.decoder[-1]
+    hidden = torch.randn(2, 12, WIDTH, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    images = torch.from_numpy(pixels[:24]).reshape(2, 12, 4096)
+    weight = torch.rand(2, 12, generator=torch.Generator().manual_seed(1))
+    with matrix_precision(precision):
+        ours = last(hidden, images)
+        own = torch.autograd.grad((ours * weight).sum(), [hidden, last.weight, last.bias])
+    theirs = reconstruction_loss(last(hidden), images)
+    expected = torch.autograd.grad((theirs * weight).sum(), [hidden, last.weight, last.bias])
+    torch.testing.assert_close(ours, theirs, rtol=tolerance / 10, atol=0)
+    for found, wanted in zip(own, expected, strict=True):
+        assert found.dtype == torch.float32
+        assert torch.linalg.vector_norm(found - wanted) < tolerance * torch.linalg.vector_norm(wanted)
+
+
+def test_a_layer_in_bfloat16_rounds_its_factors_and_its_output_only(network):
+    layer = network.decoder[2]
+    x = torch.randn(2, 12, WIDTH, generator=torch.Generator().manual_seed(0))
+    with matrix_precision("bfloat16"):
+        found = layer(x)
+        found.sum().backward()
+    exact = x.bfloat16().double() @ layer.weight.bfloat16().double()
+    torch.testing.assert_close(found.double(), exact + layer.bias.double(), rtol=2**-7, atol=2**-7)
+    assert layer.weight.grad.dtype == found.dtype == torch.float32
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("replicas", [1, 3])

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from betavae.bernoulli import reconstruction_loss
 from betavae.factors import FACTORS, FactorGrid
 from betavae.shapes import SIDE
 from betavae.stacked import StackedConv2d, StackedLinear
 from betavae.systems import Player
-from betavae.vae import kl_per_latent, reconstruction_loss
+from betavae.vae import kl_per_latent
 
 # One latent each, five for shape (appendix A.1). The tenth is assigned to nothing and never active (ours).
 LATENTS = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,26 @@ def prepare_cpu(threads: int) -> None:
         glibc = ctypes.CDLL("libc.so.6")
         for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
             glibc.mallopt(option, 1 << 30)
+
+
+# What torch calls the precision of float32 matrix products. `tf32` is CUDA's; a CPU has none and computes in float32.
+PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "medium"}
+
+
+@contextlib.contextmanager
+def matrix_precision(name: str) -> Iterator[None]:
+    """Within the block, matrix products of fully connected layers round their factors to this precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(PRECISIONS[name])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def reduced(factor: Tensor) -> Tensor:
+    """A factor of a matrix product as it is to be multiplied: bfloat16 where that precision is set, else as it is."""
+    return factor.bfloat16() if torch.get_float32_matmul_precision() == PRECISIONS["bfloat16"] else factor
 
 
 def unpack_floats(bits: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from betavae import job
+from betavae.bernoulli import reconstruction_loss
 from betavae.codes import write_codes
 from betavae.device import pick_device, prepare_cpu, unpack_floats
 from betavae.images import lit_chunks, open_bits, open_grid
@@ -17,7 +18,7 @@ from betavae.models import load_model
 from betavae.shapes import PIXELS
 from betavae.stream import stream
 from betavae.systems import Network
-from betavae.vae import kl_per_latent, reconstruction_loss
+from betavae.vae import kl_per_latent
 
 EXAMPLES = 8  # images whose reconstructions are kept
 

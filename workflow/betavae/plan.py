@@ -33,7 +33,7 @@ from betavae.names import (
 )
 from betavae.picture_sources import source_path
 
-SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "batch", "record_every")
+SYSTEM_KEYS = ("width", "optimiser", "learning_rate", "initial_accumulator", "precision", "batch", "record_every")
 # Models that a training job makes; everything else is computed from the data. Numbers in their shortest form, above 0.
 BETA = r"beta(?:0\.[0-9]*[1-9]|[1-9][0-9]*(?:\.[0-9]*[1-9])?)"
 LEARNT = "|".join((BETA, *NAMED_SYSTEMS))  # in one step or more
@@ -183,11 +183,6 @@ class Plan:
         here = self.figure7_model(wildcards)
         trained = re.fullmatch(TRAINED, here.model)
         return self.system_code("figure7")(here) if trained else self.code("figure7")
-
-    def figure7_mb(self, wildcards: Any) -> int:
-        """Memory of a Figure 7: one replica's codes, and all replicas' weights where there are any."""
-        here = self.figure7_model(wildcards)
-        return self.codes_mb(here) if re.fullmatch(TRAINED, here.model) else 1500
 
     def continuity_score(self, wildcards: Any) -> str:
         """The metric file behind results/continuity/metric_{kind}{n}.json."""
@@ -507,39 +502,3 @@ class Plan:
                 "metric": {key: metric[key] for key in ("pairs", "train_points", "test_points", "keep")},
             }
         )
-
-    # Resources -----------------------------------------------------------------------------------
-
-    def weights(self, scale: str, model: str) -> int:
-        """Numbers in the weights of all replicas of a model (few in a convolutional one)."""
-        chosen = self.training(scale, model)
-        if chosen["system"] != "vae":
-            return 0
-        width, latents = chosen["width"], chosen["latents"]
-        own = 2 * 4096 * width + 3 * width * width + 3 * latents * width
-        return own * len(chosen["seeds"])
-
-    def maps_mb(self, scale: str, model: str) -> float:
-        """Memory that a convolutional network's first maps of one image need, all replicas."""
-        chosen = self.training(scale, model)
-        return 4e-6 * 4096 * max(chosen.get("channels", [0])) * len(chosen["seeds"])
-
-    def training_mb(self, wildcards: Any) -> int:
-        """Memory of a training job: weights, gradients, the optimiser's state, maps, torch and the mapped images."""
-        model = wildcards.scale, wildcards.model
-        images = 8 * self.training(*model)["batch"]
-        return 1100 + int(6 * 4 * self.weights(*model) / 1e6 + images * self.maps_mb(*model))
-
-    def codes_mb(self, wildcards: Any) -> int:
-        """Memory of an encoding job (the codes are mapped, not held)."""
-        model = wildcards.scale, wildcards.model
-        return 1500 + int(4 * self.weights(*model) / 1e6 + 3 * 128 * self.maps_mb(*model))
-
-    def pictures_mb(self, wildcards: Any) -> int:
-        """Memory of a job that draws with one replica of a model at a time."""
-        largest = max(self.weights(self.scale, model) for model in self.decoders())
-        return 1200 + int(4 * largest / self.preset(self.scale)["replicas"] / 1e6)
-
-    def gpu(self) -> int:
-        """GPUs that a training job asks for."""
-        return 0 if self.config["device"] == "cpu" else 1

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from betavae.device import reduced
 from betavae.stream import stream
 
 
@@ -23,7 +24,10 @@ class StackedLinear(nn.Module):
         self.fans = inputs, outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        inputs, weight = reduced(x), reduced(self.weight)
+        if weight is self.weight:
+            return torch.baddbmm(self.bias, x, weight)
+        return torch.bmm(inputs, weight).float() + self.bias
 
     def restricted_to(self, x: Tensor, columns: Tensor) -> Tensor:
         """The layer's output for inputs that are zero outside `columns` (P,): x is (batch, P), for all replicas."""
@@ -40,13 +44,12 @@ class _LitProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         replicas, batch, inputs = x.shape
-        mask = x.to(torch.bool).view(replicas * batch, inputs).numpy()
-        lit = mask.sum(1)
-        image = np.repeat(np.arange(len(mask)), lit)
-        column = np.flatnonzero(mask) - image * inputs
+        lit = np.flatnonzero(x.to(torch.bool).numpy())
+        starts = np.searchsorted(lit, np.arange(replicas * batch) * inputs)
+        image, column = lit // inputs, lit % inputs
         ctx.image, ctx.column, ctx.shape = image, column, weight.shape
         rows = torch.from_numpy(image // batch * inputs + column)
-        sums = F.embedding_bag(rows, weight.reshape(replicas * inputs, -1), _starts(lit), mode="sum")
+        sums = F.embedding_bag(rows, weight.reshape(replicas * inputs, -1), torch.from_numpy(starts), mode="sum")
         return sums.view(replicas, batch, -1)
 
     @staticmethod

@@ -53,20 +53,15 @@ def size(shape: torch.Size) -> str:
 
 def describe(layer: nn.Module, output: Tensor) -> str:
     """A layer in Table 1's words, maps with the shape that they have: `FC 1200`, `conv 96 3×3 (96×64×64)`."""
-    # A layer for mostly dark images is the layer that it is for any others.
-    name = (
-        type(layer)
-        .__name__.removeprefix("Stacked")
-        .removeprefix("Lit")
-        .replace("ConvTranspose", "Deconv")
-        .replace("Linear", "FC")
-    )
+    # A layer for mostly dark images is the layer that it is for any others, and so is one that knows its loss.
+    name = re.sub("^(Stacked|Lit|Likelihood)(?=[A-Z])", "", type(layer).__name__)
+    name = name.replace("ConvTranspose", "Deconv").replace("Linear", "FC")
     words = " ".join(word if word.isupper() or word == "ReLU" else word.lower() for word in WORDS.findall(name))
     weight = getattr(layer, "weight", None)
     if weight is None or weight.ndim < 3:
         return words
     if weight.ndim == 3:
-        return f"{words} {output.shape[-1]}"
+        return f"{words} {weight.shape[-1]}"
     stride = f" stride {layer.stride}" if layer.stride != 1 else ""
     return f"{words} {output.shape[2]} {weight.shape[-2]}×{weight.shape[-1]}{stride} ({size(output.shape)})"
 

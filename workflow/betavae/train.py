@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from betavae import job
 from betavae.checkpoint import Checkpoint, Checkpoints, fingerprint, noted_signals
-from betavae.device import pick_device, prepare_cpu, unpack_floats
+from betavae.device import matrix_precision, pick_device, prepare_cpu, unpack_floats
 from betavae.digest import code_digest
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
@@ -97,7 +97,8 @@ def training_steps(
     """Train without end, from the step after the first `done`: after each, what is recorded of it. No step waits for
     the device.
 
-    turns: see `take_turns`; settings: see `train`; bits (images, 512) uint8.
+    turns: see `take_turns`; settings: see `train`, and precision, of matrix products, where it is not float32; bits
+    (images, 512) uint8.
     """
     on_device = torch.from_numpy(bits).to(device)
     for block in itertools.count(done // BLOCK):
@@ -108,9 +109,10 @@ def training_steps(
             left = rate_left(block * BLOCK + step + 1, settings)
             for player, optimiser in turns:
                 optimiser.param_groups[0]["lr"] = player.learning_rate * left
-                loss, found = player.losses(images, inputs)
-                optimiser.zero_grad(set_to_none=True)
-                loss.sum().backward(inputs=player.parameters)
+                with matrix_precision(settings.get("precision", "float32")):
+                    loss, found = player.losses(images, inputs)
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.sum().backward(inputs=player.parameters)
                 optimiser.step()
                 recorded |= found
             yield recorded

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from betavae.bernoulli import LikelihoodLinear
 from betavae.factors import FactorGrid
 from betavae.shapes import PIXELS
 from betavae.stacked import LitLinear, StackedLinear
@@ -38,7 +38,7 @@ class VAE(nn.Module):
             nn.Tanh(),
             StackedLinear(replicas, width, width),
             nn.Tanh(),
-            StackedLinear(replicas, width, PIXELS),
+            LikelihoodLinear(replicas, width, PIXELS),
         )
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,34 +66,6 @@ def kl_per_latent(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - logvar - 1.0)
 
 
-class _CrossEntropy(torch.autograd.Function):
-    """Summed cross-entropy of logits (…, 4096), as torch's but with one logarithm for sixteen pixels.
-
-    −log p(x|l) = max(l, 0) − x·l − log max(s, 1 − s), s = σ(l). What stands under the logarithm lies in [½, 1], so
-    the product of sixteen keeps its precision, and the gradient needs nothing but s − x.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, images: Tensor) -> Tensor:
-        lit = logits.sigmoid()
-        ctx.save_for_backward(lit, images)
-        likely = torch.maximum(lit, 1 - lit)
-        for _ in range(4):
-            first, second = likely.chunk(2, dim=-1)
-            likely = first * second
-        return logits.clamp_min(0).sum(-1) - torch.linalg.vecdot(logits, images) - likely.log().sum(-1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        lit, images = ctx.saved_tensors
-        return (lit - images).mul_(gradient.unsqueeze(-1)), None
-
-
-def reconstruction_loss(logits: Tensor, images: Tensor) -> Tensor:
-    """−log p(x|z) of a Bernoulli decoder in nats an image: (R, batch, 4096) → (R, batch)."""
-    return _CrossEntropy.apply(logits, images)
-
-
 def objective(network: VAE, images: Tensor, noise: Tensor, beta: float) -> dict[str, Tensor]:
     """Equation 4 with its sign turned: batch mean of (summed cross-entropy + β · summed KL), in nats an image.
 
@@ -102,7 +74,8 @@ def objective(network: VAE, images: Tensor, noise: Tensor, beta: float) -> dict[
     """
     mean, logvar = network.encode(images)
     codes = mean + (0.5 * logvar).exp() * noise
-    reconstruction = reconstruction_loss(network.decode(codes), images).mean(-1)
+    last = network.decoder[-1]
+    reconstruction = last(network.decoder[:-1](codes), images).mean(-1)
     kl = kl_per_latent(mean, logvar).mean(1)
     return {"loss": reconstruction + beta * kl.sum(-1), "reconstruction": reconstruction, "kl": kl}
 

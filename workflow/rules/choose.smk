@@ -14,9 +14,10 @@ rule stability:
         "results/benchmarks/stability.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(400, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         scale=plan.scale,
         code=plan.code("stability"),
@@ -42,9 +43,10 @@ rule few_labels:
         model=f"{BETA}|{SWEEP}",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=needs.mb(500, codes=12),
+        runtime=needs.minutes(5, replicas=4),
     params:
         settings=plan.few_labels_settings,
         code=plan.code("few_labels"),
@@ -75,9 +77,10 @@ rule choose_beta:
         "results/benchmarks/choose_beta.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=700,
-        runtime=10,
+        mem_mb=needs.mb(600, models=5),
+        runtime=needs.minutes(5, models=0.2),
     params:
         settings=plan.choose_beta_settings(),
         code=plan.code("choose_beta"),
@@ -107,9 +110,10 @@ rule choose_beta_by_eye:
         "results/benchmarks/choose_beta_by_eye.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=needs.mb(1200, network=2, models=5),
+        runtime=needs.minutes(5, models=0.5),
     params:
         settings=plan.choose_beta_settings(shown_only=True),
         code=plan.code("choose_beta_by_eye"),

@@ -19,9 +19,9 @@ rule encode:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=plan.codes_mb,
-        runtime=60,
-        gpu=plan.gpu(),
+        mem_mb=needs.mb(1000, gpus=1500, weights=1, maps=400),
+        runtime=needs.minutes(10, passes=1),
+        gpu=needs.gpu(),
     params:
         settings=plan.encode_settings,
         device=plan.config["device"],
@@ -54,9 +54,10 @@ rule ground_truth:
         "results/{scale}/benchmarks/ground_truth.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(300, codes=6),
+        runtime=needs.minutes(5, images=5),
     params:
         settings=plan.baseline_settings,
         code=plan.code("ground_truth"),
@@ -96,9 +97,10 @@ rule pca:
         "results/{scale}/benchmarks/pca.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=needs.mb(1000, codes=12),
+        runtime=needs.minutes(5, images=15),
     params:
         settings=plan.baseline_settings,
         code=plan.code("pca"),
@@ -122,9 +124,10 @@ rule ica:
         "results/{scale}/benchmarks/ica.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=needs.mb(1000, codes=20),
+        runtime=needs.minutes(10, fits=30),
     params:
         settings=plan.ica_settings,
         code=plan.code("ica"),
@@ -152,9 +155,10 @@ rule representation:
     priority: 100
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=needs.mb(400, codes=2),
+        runtime=needs.minutes(5, images=15),
     params:
         settings=plan.representation_settings,
         code=plan.code("representation"),

@@ -35,9 +35,10 @@ rule hamming:
         "results/{scale}/benchmarks/hamming_{point}.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=needs.mb(300, images=700),
+        runtime=needs.minutes(5, images=10),
     params:
         settings=plan.distance_settings,
         code=plan.code("hamming"),
@@ -65,9 +66,9 @@ rule noise:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=plan.codes_mb,
-        runtime=60,
-        gpu=plan.gpu(),
+        mem_mb=needs.mb(1000, gpus=1500, weights=1, maps=400),
+        runtime=needs.minutes(10, passes=1, replicas=4),
+        gpu=needs.gpu(),
     params:
         settings=plan.noise_settings,
         device=plan.config["device"],
@@ -95,9 +96,10 @@ rule figure8:
         "results/benchmarks/figure8.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(400, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         settings=plan.figure8_settings(),
         code=plan.code("figure8"),

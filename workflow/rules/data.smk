@@ -15,8 +15,8 @@ rule dataset:
         "../../envs/betavae.yaml"
     threads: 2
     resources:
-        mem_mb=1500,
-        runtime=20,
+        mem_mb=needs.mb(700, images=800),
+        runtime=needs.minutes(5, images=15),
     params:
         strides=lambda wildcards: json.dumps(plan.config["grids"][wildcards.grid]),
         original=lambda wildcards, input: f"--original {shlex.quote(str(input.original))}" if input.original else "",
@@ -40,9 +40,10 @@ rule dataset_npz:
         "results/data/{grid}/benchmarks/dataset_npz.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=needs.mb(500, images=500),
+        runtime=needs.minutes(5, images=15),
     params:
         code=plan.code("dataset_npz"),
     message:
@@ -63,9 +64,10 @@ rule gram:
         "results/data/{grid}/benchmarks/gram.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=needs.mb(600, images=400),
+        runtime=needs.minutes(5, images=15),
     params:
         code=plan.code("gram"),
     message:

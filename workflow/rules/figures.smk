@@ -16,9 +16,10 @@ rule figure6_left:
         "results/benchmarks/figure6_left.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(400, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         scale=plan.scale,
         code=plan.code("figure6_left"),
@@ -41,9 +42,10 @@ rule table2:
         "results/benchmarks/table2.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(400, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         scale=plan.scale,
         code=plan.code("table2"),
@@ -69,9 +71,10 @@ rule figure6_right:
         "results/benchmarks/figure6_right.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=700,
-        runtime=10,
+        mem_mb=needs.mb(600, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         settings=plan.figure_settings(),
         code=plan.code("figure6_right"),
@@ -96,9 +99,10 @@ rule dcign_factors:
         "results/benchmarks/dcign_factors.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=needs.mb(500, images=1000),
+        runtime=needs.minutes(5, images=5),
     params:
         scale=plan.scale,
         code=plan.code("dcign_factors"),
@@ -132,9 +136,10 @@ rule figure7:
         model="[^/]+",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=plan.figure7_mb,
-        runtime=10,
+        mem_mb=needs.mb(1200, codes=12, weights=1),
+        runtime=needs.minutes(5, images=10),
     params:
         settings=plan.figure7_settings,
         decoder=lambda wildcards, input: f"--model {input.model}" if "model" in input.keys() else "",
@@ -173,9 +178,10 @@ rule metrics:
         "results/benchmarks/metrics.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=700,
-        runtime=10,
+        mem_mb=needs.mb(600, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         scale=plan.scale,
         code=plan.code("metrics"),

@@ -13,9 +13,10 @@ rule score:
         "results/{scale}/benchmarks/{metric}_{model}.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=needs.mb(500, codes=4, points=6),
+        runtime=needs.minutes(5, replicas=4),
     params:
         settings=plan.score_settings,
         representation=lambda wildcards, input: " ".join(
@@ -42,9 +43,10 @@ rule readout:
         "results/{scale}/benchmarks/readout_{model}.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=needs.mb(500, codes=8),
+        runtime=needs.minutes(5, readouts=4),
     params:
         settings=plan.readout_settings,
         code=plan.code("readout"),
@@ -66,6 +68,10 @@ rule publish_score:
         model="[^/]+",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
+    resources:
+        mem_mb=needs.mb(100),
+        runtime=needs.minutes(1),
     message:
         "results/metric_{wildcards.model}.json from {input}"
     shell:
@@ -109,9 +115,10 @@ rule measures:
         "results/{scale}/benchmarks/measures_{model}.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=needs.mb(500, codes=16),
+        runtime=needs.minutes(10, replicas=6),
     params:
         settings=plan.measures_settings,
         code=plan.code("measures"),

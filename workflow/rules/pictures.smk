@@ -16,9 +16,10 @@ rule figure5:
         "results/benchmarks/figure5.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=700,
-        runtime=10,
+        mem_mb=needs.mb(600, images=400),
+        runtime=needs.minutes(5, images=5),
     params:
         scale=plan.scale,
         code=plan.code("figure5"),
@@ -42,9 +43,10 @@ rule figure9:
         "results/benchmarks/figure9.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=plan.pictures_mb,
-        runtime=10,
+        mem_mb=needs.mb(1200, network=2, maps=50),
+        runtime=needs.minutes(5, images=5),
     params:
         scale=plan.scale,
         code=plan.systems_code("figure9"),
@@ -65,9 +67,10 @@ rule table1:
         "results/benchmarks/table1.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=plan.pictures_mb,
-        runtime=10,
+        mem_mb=needs.mb(1200, network=2),
+        runtime=needs.minutes(5, network=0.05),
     params:
         settings=plan.table1_settings(),
         code=plan.systems_code("table1"),
@@ -94,9 +97,10 @@ rule traversal:
         model="[^/]+",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=plan.pictures_mb,
-        runtime=10,
+        mem_mb=needs.mb(1200, network=2, maps=50),
+        runtime=needs.minutes(5, images=5),
     params:
         scale=plan.scale,
         code=plan.systems_code("traversal"),
@@ -123,9 +127,10 @@ rule compare:
         "results/benchmarks/compare_{models}.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=plan.pictures_mb,
-        runtime=10,
+        mem_mb=needs.mb(1200, network=2, maps=50),
+        runtime=needs.minutes(5, images=5),
     params:
         scale=plan.scale,
         code=plan.systems_code("compare"),

@@ -15,9 +15,10 @@ rule calibration:
         "results/benchmarks/calibration.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=needs.mb(1000, images=1000),
+        runtime=needs.minutes(60, images=60),
     params:
         settings=plan.calibration_settings(),
         code=plan.code("calibrate"),
@@ -33,6 +34,11 @@ rule estimate:
         f"results/logs/estimate_{plan.scale}.log",
     conda:
         "../../envs/betavae.yaml"
+    threads: plan.config["threads"]
+    resources:
+        mem_mb=needs.mb(800, gpus=1500, images=400, weights=6, batch_maps=8),
+        runtime=needs.minutes(30, models=1),
+        gpu=needs.gpu(),
     params:
         settings=plan.estimate_settings(),
         device=plan.config["device"],
@@ -47,6 +53,10 @@ rule clean_intermediates:
         "results/logs/clean_intermediates.log",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
+    resources:
+        mem_mb=needs.mb(100),
+        runtime=needs.minutes(5),
     message:
         "Remove codes, checkpoints, Gram matrices and the NPZ of all scales; scores, models, figures and tables stay"
     shell:

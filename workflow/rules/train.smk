@@ -13,16 +13,16 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train_{model}.tsv"
     wildcard_constraints:
-        model=f"{TRAINED}|{SWEEP}|{SUBSET}",
+        model=f"{TRAINED}|{SUBSET}",
     # The longest jobs, and what most others wait for.
     priority: 10
     conda:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]
     resources:
-        mem_mb=plan.training_mb,
-        runtime=1440,
-        gpu=plan.gpu(),
+        mem_mb=needs.mb(800, gpus=1500, weights=6, batch_maps=8),
+        runtime=needs.minutes(15, trainings=1),
+        gpu=needs.gpu(),
     params:
         settings=plan.train_settings,
         device=plan.config["device"],
@@ -34,6 +34,12 @@ rule train:
         "python -m betavae train --log {log} --bits {input.bits} --dataset {input.dataset} --model {output.model}"
         " --history {output.history} --settings {params.settings:q} --device {params.device}"
         " {params.checkpoints}"
+
+
+# The sweep's points all ask for the same, so that they can go as one job array.
+use rule train as train_sweep with:
+    wildcard_constraints:
+        model=SWEEP,
 
 
 rule history:
@@ -50,9 +56,10 @@ rule history:
         model=f"{LEARNT}|{SWEEP}|{SUBSET}",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(400, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         scale=plan.scale,
         code=plan.code("plot_history"),
@@ -81,9 +88,10 @@ rule samples:
         model="|".join(plan.sampled_models()),
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=needs.mb(500, images=500),
+        runtime=needs.minutes(5, images=15),
     params:
         scale=plan.scale,
         code=plan.code("plot_samples"),
