@@ -7,17 +7,10 @@ import yaml
 
 from betavae import room
 from betavae.errors import UserError
-from betavae.factors import FACTORS, FULL_VALUES, FactorGrid
 from betavae.plan import Plan
-from betavae.room import Need, check, free_mb, images, memory_mb, written
+from betavae.room import Need, check, free_mb, memory_mb, written
 from conftest import CONFIG
 from running import TINY, last_line, snakemake
-
-
-def test_images_are_counted_as_the_grid_counts_them():
-    assert {name: len(FULL_VALUES[name]) for name in FACTORS} == room.FACTOR_SIZES
-    for strides in ({}, {"scale": 5, "orientation": 10, "posX": 4, "posY": 5}, {"shape": 2, "posX": 16}):
-        assert images(strides) == FactorGrid.thinned(strides).images
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,13 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
-from math import ceil, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from betavae.errors import UserError
+from betavae.needs import images_of
 from betavae.plan import SUBSET, SWEEP, TRAINED, Plan
 
-FACTOR_SIZES = {"shape": 3, "scale": 6, "orientation": 40, "posX": 32, "posY": 32}  # section 4.2
 NUMBER_MB = 4e-6  # a float32
 IMAGE_MB = 600e-6  # packed bits, and what an image takes compressed
 GRAM_MB = 3 * 4096**2 * NUMBER_MB
@@ -34,15 +33,10 @@ class Need(NamedTuple):
     temporary: bool = False  # whether what it writes goes again before the run ends
 
 
-def images(strides: dict[str, int]) -> int:
-    """How many images a thinned grid has."""
-    return prod(ceil(size / strides.get(name, 1)) for name, size in FACTOR_SIZES.items())
-
-
 def written(plan: Plan, rule: str, wildcards: Any) -> float:
     """Megabytes that a job of a rule writes, where it is more than a few: data, Gram matrices and codes."""
     if rule == "dataset":
-        return IMAGE_MB * images(plan.config["grids"][wildcards.grid])
+        return IMAGE_MB * images_of(plan.config["grids"][wildcards.grid])
     if rule == "gram":
         return GRAM_MB
     if rule == "representation":
@@ -57,7 +51,7 @@ def written(plan: Plan, rule: str, wildcards: Any) -> float:
         numbers = len(trained["seeds"]) * trained.get("latents", preset["latents"]) * (1 if model == "infogan" else 2)
     else:
         numbers = preset["latents"] * (3 * preset["replicas"] if model == "ica" else 1)
-    return NUMBER_MB * images(plan.config["grids"][preset["grid"]]) * numbers
+    return NUMBER_MB * images_of(plan.config["grids"][preset["grid"]]) * numbers
 
 
 def memory_mb() -> float:
