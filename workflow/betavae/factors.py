@@ -27,6 +27,11 @@ SHAPE_NAMES = ("square", "ellipse", "heart")
 METRIC_FACTORS = ("posX", "posY", "scale", "orientation")
 
 
+def levels(first: float, last: float, count: int) -> np.ndarray:
+    """`count` evenly spaced values from `first` to `last`; one alone is the middle."""
+    return np.linspace(first, last, count) if count > 1 else np.array([(first + last) / 2])
+
+
 @dataclass(frozen=True)
 class FactorGrid:
     """The product of the factors' values, in the order of `names`: those of the 2D shapes unless others are given."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,8 @@ from betavae.pictures import show
 from betavae.stream import stream
 
 COLUMNS = 10
-STARTS = 2  # rows a factor, each from another picture
-RANDOM_ROWS = {True: 2, False: 8}  # where factors are known, and where they are not
+RANDOM_ROWS = {True: 3, False: 8}  # where factors are known, and where they are not
+BLANK = -1  # in place of an image's number
 
 
 def walk(factors: Factors, factor: int, start: int) -> np.ndarray:
@@ -24,11 +26,21 @@ def walk(factors: Factors, factor: int, start: int) -> np.ndarray:
     return alike[np.linspace(0, len(alike) - 1, min(COLUMNS, len(alike))).round().astype(int)]
 
 
-def shown(images: np.ndarray, rows: list[np.ndarray]) -> np.ndarray:
-    """The images of each row, float32 in [0, 1], white where a row is short: (rows, COLUMNS, 64, 64[, 3])."""
+def walks(factors: Factors, factor: int, starts: Iterator[int]) -> list[int]:
+    """As many walks as fit in a row, a blank between two; `starts` gives the image that each begins from."""
+    row = walk(factors, factor, next(starts)).tolist()
+    while len(another := [BLANK, *walk(factors, factor, next(starts)).tolist()]) <= COLUMNS - len(row):
+        row += another
+    return row
+
+
+def shown(images: np.ndarray, rows: list[list[int]]) -> np.ndarray:
+    """The images of each row, float32 in [0, 1], white where there is none: (rows, COLUMNS, 64, 64[, 3])."""
     sheet = np.ones((len(rows), COLUMNS, *images.shape[1:]), np.float32)
     for row, numbers in enumerate(rows):
-        sheet[row, : len(numbers)] = images[numbers] / np.float32(255)
+        for column, number in enumerate(numbers):
+            if number != BLANK:
+                sheet[row, column] = images[number] / np.float32(255)
     return sheet[..., 0] if images.shape[-1] == 1 else sheet
 
 
@@ -36,16 +48,13 @@ def main(*, h5: Path, npy: Path, png: Path, pdf: Path) -> None:
     """Write the figure."""
     images, factors, said = open_images(npy), open_factors(h5), describe(h5)
     random = stream(0, "sheet of a picture set")
-    rows: list[np.ndarray] = []
-    words: list[str] = []
-    if factors is not None:
-        for factor, (name, size) in enumerate(zip(factors.names, factors.sizes, strict=True)):
-            rows += [walk(factors, factor, start) for start in random.integers(len(images), size=STARTS)]
-            words += [f"{name.replace('_', ' ')} ({size})", *[""] * (STARTS - 1)]
+    starts = (int(random.integers(len(images))) for _ in count())
+    rows: list[tuple[str, list[int]]] = []
+    for factor, name in enumerate(factors.names if factors else ()):
+        rows.append((f"{name.replace('_', ' ')} ({factors.sizes[factor]})", walks(factors, factor, starts)))
     for row in range(RANDOM_ROWS[factors is not None]):
-        rows.append(random.integers(len(images), size=COLUMNS))
-        words.append("" if row else "at random")
+        rows.append(("" if row else "at random", [next(starts) for _ in range(COLUMNS)]))
     figure, axis = style.plt.subplots(figsize=(6.4, 0.6 + 0.57 * len(rows)))
-    show(axis, shown(images, rows), words)
+    show(axis, shown(images, [numbers for _, numbers in rows]), [words for words, _ in rows])
     figure.suptitle(f"{h5.parent.name}: {len(images):,} images")
     style.save(figure, png, pdf, "any", said["source"])

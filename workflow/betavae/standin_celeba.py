@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from betavae.factors import FactorGrid
+from betavae.factors import FactorGrid, levels
 from betavae.head import DARK, EYE, LIPS, SKIN, Head
 from betavae.raycast import Solid, View, look, normals, pixels, surface, trace
 from betavae.shapes import SIDE
@@ -44,7 +44,7 @@ def grid(sizes: dict[str, int]) -> FactorGrid:
         "background": [0.0, 1.0],
         "saturation": [0.1, 1.5],
     }
-    return FactorGrid(tuple(np.linspace(*ends, sizes[name]) for name, ends in ranges.items()), tuple(ranges))
+    return FactorGrid(tuple(levels(*ends, sizes[name]) for name, ends in ranges.items()), tuple(ranges))
 
 
 def hair(points: np.ndarray, fringe: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from betavae.factors import FactorGrid
+from betavae.factors import FactorGrid, levels
 from betavae.raycast import Solid, View, look, normals, pixels, surface, trace
 from betavae.solids import box, capsule, mirrored, smooth_union, turned
 
@@ -35,9 +35,9 @@ def grid(sizes: dict[str, int]) -> FactorGrid:
     """The product of `sizes[factor]` values of each factor: azimuth (radians), width, legs, back height and arms."""
     values = {
         "azimuth": np.arange(sizes["azimuth"]) * 2 * np.pi / sizes["azimuth"],
-        "width": np.linspace(0.36, 0.76, sizes["width"]),
+        "width": levels(0.36, 0.76, sizes["width"]),
         "legs": np.arange(sizes["legs"], dtype=float),
-        "back_height": np.linspace(0.16, 0.68, sizes["back_height"]),
+        "back_height": levels(0.16, 0.68, sizes["back_height"]),
         "arms": np.arange(sizes["arms"], dtype=float),
     }
     return FactorGrid(tuple(values.values()), tuple(values))

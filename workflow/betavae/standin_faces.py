@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from betavae.factors import FactorGrid
+from betavae.factors import FactorGrid, levels
 from betavae.head import DARK, EYE, LIPS, SKIN, Head
 from betavae.raycast import look, normals, pixels, surface, trace
 
@@ -31,7 +31,7 @@ def grid(sizes: dict[str, int]) -> FactorGrid:
         "jaw": [-0.1, 0.14],
         "lighting": np.radians([-80, 80]),
     }
-    return FactorGrid(tuple(np.linspace(*ends, sizes[name]) for name, ends in ranges.items()), tuple(ranges))
+    return FactorGrid(tuple(levels(*ends, sizes[name]) for name, ends in ranges.items()), tuple(ranges))
 
 
 def lamps(azimuths: np.ndarray) -> np.ndarray:
