@@ -35,9 +35,10 @@ class Page:
         )
         self.driver.save_screenshot(str(path))
 
-    def said(self) -> list[str]:
-        """Warnings and errors in the console since the last call."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    def said(self, *levels: str) -> list[str]:
+        """What the console says since the last call, of these levels: errors and warnings where none are given."""
+        asked = levels or ("SEVERE", "WARNING")
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in asked]
 
     def asked(self) -> list[str]:
         """The addresses that the page has asked for and that are not in the page itself."""

@@ -40,7 +40,7 @@ def shown(width, seed, followed, latents=10):
             layer[0][...] *= 2
     walker = Walker(f"model {seed}, replica 0", network.eval(), np.arange(latents, dtype=float))
     signs = {factor: np.where(np.arange(latents) % 2, -1, 1) for factor in explore.ORDERED}
-    return explore.Shown(walker.title, "about it", walker, followed, signs)
+    return explore.Shown(walker.title, "trained so", "scored so", walker, followed, signs)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_weights_are_precise_in_a_small_page_and_halved_at_the_papers_width_with
 
 
 def test_where_all_replicas_diverged_the_page_says_so_and_shows_the_other(models, bits):
-    lost = explore.Shown("β-VAE: all replicas diverged", "about it", None, [], {})
+    lost = explore.Shown("β-VAE: all replicas diverged", "trained so", "scored so", None, [], {})
     page = explore.page([lost, models[1]], bits[:2], "laptop")
     content = content_of(page)
     assert content["models"][0]["sizes"] == []

@@ -33,10 +33,11 @@ EXAMPLES = ((0.5, 0, 0.5, 0.5), (0.2, 0.1, 0.15, 0.2), (1, 0.35, 0.85, 0.3), (0.
 
 
 class Shown(NamedTuple):
-    """A model of the page: the replica shown, None where all diverged, and what is said of it."""
+    """A model of the page: the replica shown, None where all diverged, how it was trained and scored."""
 
     title: str
-    about: str
+    training: str
+    score: str
     walker: Walker | None
     followed: list[dict[str, str]]  # the replica's rows of its factor table, one a latent
     signs: dict[str, np.ndarray]  # per factor of ORDERED (M,): whether a latent grows (1) or falls (-1) with it
@@ -105,7 +106,6 @@ def embedded(model: Shown, kind: str) -> dict[str, Any]:
     flat = [array.astype(kind).ravel() for part in parts for array in part]
     return {
         "title": model.title,
-        "about": model.about,
         "ends": model.walker.network.traversal if model.walker else (0, 0),
         "sizes": [len(parts[0][0]), *(len(bias) for _, bias in parts)] if parts else [],
         "weights": text(np.concatenate(flat)) if flat else "",
@@ -131,13 +131,14 @@ def page(models: list[Shown], examples: np.ndarray, scale: str) -> str:
     return fill("explore.html", scale=scale, models=models, content=json.dumps(content).replace("<", "\\u003c"))
 
 
-def about(scored: dict[str, Any]) -> str:
-    """How a model was trained and scored, from its metric file."""
+def said(scored: dict[str, Any]) -> tuple[str, str]:
+    """How a model was trained, and what it scored, from its metric file."""
     told, published = scored["settings"]["representation"], FIGURE6_LEFT[scored["model"]][1]
+    training = f"width {told['width']}, {told['steps']:,} steps of {told['batch']} images"
+    ours = percent(scored["score_mean"], scored["score_std"])
     return (
-        f"width {told['width']}, {told['steps']:,} steps of {told['batch']} images ({told['optimiser'].capitalize()}); "
-        f"metric score {percent(scored['score_mean'], scored['score_std'])} % over {len(told['seeds'])} seeds "
-        f"(paper: {percent(published.mean, published.std)} %)"
+        f"{training} ({told['optimiser'].capitalize()})",
+        f"{ours} % over {len(told['seeds'])} seeds (paper: {percent(published.mean, published.std)} %)",
     )
 
 
@@ -161,5 +162,5 @@ def main(
             followed = [row for row in csv.DictReader(file) if row["shown"] == "yes"]
         name = walker.title if walker else f"{title(model.stem)}: {ALL_DIVERGED}"
         signs = directions(walker, grid, packed) if walker else {}
-        shown.append(Shown(name, about(scored), walker, followed if walker else [], signs))
+        shown.append(Shown(name, *said(scored), walker, followed if walker else [], signs))
     write_page(html, page(shown, packed[example_images(grid)], scale))

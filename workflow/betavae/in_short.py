@@ -27,7 +27,7 @@ def trained(scores: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def what_was_run(scores: dict[str, dict[str, Any]], scale: str) -> str:
     """The first sentence: the trained systems, how each was trained, and what stands beside them."""
-    networks = trained(scores)
+    networks = dict(reversed(trained(scores).items()))  # β-VAE first
     told = [
         f"{label(model)} ({settings['steps']:,} steps of {settings['batch']}, {len(settings['seeds'])} seeds"
         + (f", {settings['width']} units a layer)" if "width" in settings else ")")

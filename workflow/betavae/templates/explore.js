@@ -139,13 +139,13 @@ const drawCell = (cell, model, row) => {
     part.style.cssText = `width: ${100 * cell.shares[i]}%; background: var(--${factor})`;
     bar.append(part);
   });
-  const said = `${Math.round(100 * most)} % ${cell.mixed ? "(mixed)" : ""}`;
+  const said = `${Math.round(100 * most)} %${cell.mixed ? ", mixed" : ""} · KL ${cell.kl.toFixed(2)} nats`;
   return make(
     "div",
     { className: "cell" },
     make("span", { className: `model${model}` }, `z${cell.latent} = `, value),
     bar,
-    make("span", { className: "quiet", textContent: `${said} KL ${cell.kl.toFixed(2)}` }),
+    make("span", { className: "quiet", textContent: said }),
   );
 };
 
