@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE / "workflow"))
 from betavae.digest import code_digest
 from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
+from betavae.picture_plan import FIGURES, PICTURE, SETS, SUBJECTS, standin_sizes
 from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
 from betavae.run_lock import begin
@@ -51,6 +52,7 @@ include: "workflow/rules/continuity.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/picture_sets.smk"
+include: "workflow/rules/picture_models.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -78,6 +80,7 @@ rule all:
         ),
         rules.pictures.input,
         expand(rules.samples.output, model=plan.sampled_models()),
+        rules.pictures_in_all.input,
 
 
 onstart:

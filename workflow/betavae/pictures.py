@@ -10,6 +10,7 @@ from betavae import style
 from betavae.factors import FACTORS, FactorGrid
 from betavae.names import NameRefused, parse_beta
 from betavae.paper import FIGURE6_LEFT
+from betavae.picture_plan import parse_picture
 from betavae.shapes import SIDE
 
 GAP = 3  # white pixels between two images of a sheet
@@ -38,6 +39,12 @@ def title(model: str) -> str:
     return f"{'VAE' if beta == 1 else 'β-VAE'} (β = {beta:g}{f', M = {latents}' if latents else ''})"
 
 
+def picture_title(model: str) -> str:
+    """The name for people of a model on a picture set: `standin_chairs: β-VAE (β = 5)`."""
+    picture = parse_picture(model)
+    return f"{picture.set}: {title(picture.model)}" + (", a combination held out" if picture.held_out else "")
+
+
 def note(scores: dict[str, dict[str, Any]]) -> str:
     """What a picture of each model's best replica says on its face, from {model: metric file}; who diverged."""
     told = "each model's best replica by the metric" if len(scores) > 1 else "the best replica by the metric"
@@ -56,10 +63,10 @@ def start_images(grid: FactorGrid) -> np.ndarray:
 
 
 def tiled(images: np.ndarray, gap: int = GAP) -> np.ndarray:
-    """Images (rows, columns, 64, 64) as one, `gap` white pixels (1.0) between them."""
+    """Images (rows, columns, 64, 64), in colour (…, 3), as one, `gap` white pixels (1.0) between them."""
     rows, columns = images.shape[:2]
     step = SIDE + gap
-    sheet = np.ones((rows * step - gap, columns * step - gap), np.float32)
+    sheet = np.ones((rows * step - gap, columns * step - gap, *images.shape[4:]), np.float32)
     for row, line in enumerate(images):
         for column, image in enumerate(line):
             sheet[row * step : row * step + SIDE, column * step : column * step + SIDE] = image
@@ -69,7 +76,7 @@ def tiled(images: np.ndarray, gap: int = GAP) -> np.ndarray:
 def show(
     axis: style.plt.Axes, images: np.ndarray, rows: list[str] | None = None, columns: list[str] | None = None
 ) -> None:
-    """Draw images (rows, columns, 64, 64) as a sheet with a word before each row and above each column."""
+    """Draw images (rows, columns, 64, 64[, 3]) as a sheet with a word before each row and above each column."""
     axis.imshow(tiled(images), cmap="gray", vmin=0, vmax=1)
     centres = [np.arange(count) * (SIDE + GAP) + SIDE / 2 for count in images.shape[:2]]
     axis.set_yticks(centres[0] if rows else [], rows or [])

@@ -13,7 +13,7 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train_{model}.tsv"
     wildcard_constraints:
-        model=f"{TRAINED}|{SWEEP}|{SUBSET}",
+        model=f"{TRAINED}|{SWEEP}|{SUBSET}|{PICTURE}",
     # The longest jobs, and what most others wait for.
     priority: 10
     conda:
@@ -47,7 +47,7 @@ rule history:
     benchmark:
         "results/benchmarks/history_{model}.tsv"
     wildcard_constraints:
-        model=f"{LEARNT}|{SWEEP}|{SUBSET}",
+        model=f"{LEARNT}|{SWEEP}|{SUBSET}|{PICTURE}",
     conda:
         "../../envs/betavae.yaml"
     resources:
