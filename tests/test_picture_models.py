@@ -12,6 +12,7 @@ from betavae.codes import HeldCodes
 from betavae.factors import FactorGrid
 from betavae.names import NameRefused
 from betavae.picture_figure import latent_of
+from betavae.picture_held_out import alike, combinations, nearest, worded
 from betavae.picture_plan import (
     FIGURES,
     PICTURE,
@@ -116,6 +117,24 @@ def test_the_table_says_what_carries_each_factor_and_what_else_it_follows():
     assert row["replica"] == "1 (shown)"
     assert (row["score (%)"], row["KL (nats)"], row["live latents"]) == ("60.0", "4.71", "4 of 6")
     assert (row["factors found"], row["legs"]) == ("2 of 3", "z2: 0.57, azimuth 0.43")
+
+
+def test_a_drawing_is_held_against_the_chairs_that_differ_in_the_held_out_factors_alone():
+    assert combinations(GRID, ("legs",)) == [(0,), (1,), (2,)]
+    numbers = GRID.index(np.array([[3, 2, 1], [0, 4, 2]]))
+    others = alike(GRID, numbers, ("legs", "width"))
+    assert others.shape == (2, 15)
+    found = GRID.classes(others)
+    assert (found[0, :, 0] == 3).all()
+    assert found[1, :, [2, 1]].T.tolist() == [list(each) for each in combinations(GRID, ("legs", "width"))]
+    candidates = np.random.default_rng(0).random((2, 4, 8, 8))
+    drawn = candidates[[0, 1], [3, 1]] + 0.01
+    assert nearest(drawn, candidates).tolist() == [3, 1]
+    assert [worded("legs", 1), worded("arms", 1), worded("back_height", 2)] == [
+        "swivel base",
+        "with arms",
+        "back height 2",
+    ]
 
 
 def test_the_metric_scores_codes_by_the_factors_of_any_grid(metric):

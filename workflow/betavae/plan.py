@@ -5,6 +5,7 @@ Nothing here imports torch or NumPy: the plan is made anew whenever Snakemake st
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -191,6 +192,17 @@ class Plan:
         scored = picture and picture_plan.factors_of(self.config, picture.set)
         return {"score": self.score(wildcards.model, scale=wildcards.scale)} if scored else {}
 
+    def published_picture_score(self, wildcards: Any) -> str:
+        """The metric file behind results/{set}/metric_{model}.json; a name that makes no sense ends the run."""
+        target = f"results/{wildcards.set}/metric_{wildcards.picture}.json"
+        name = f"{wildcards.set}_{wildcards.picture}"
+        try:
+            if not picture_plan.parse_picture(name):
+                raise NameRefused(f"no model on pictures is called {wildcards.picture!r}; allowed: beta<number>")
+        except NameRefused as error:
+            sys.exit(f"{target}: {error}")
+        return self.score(name)
+
     def picture_figure(self, wildcards: Any) -> picture_plan.Figure:
         """Which figure of the paper is asked for."""
         return picture_plan.FIGURES[wildcards.figure]
@@ -222,6 +234,16 @@ class Plan:
                 "latents": self.config["pictures"]["latents"].get(name, {}),
             }
         )
+
+    def held_out_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """The stand-in chairs, and the first model on them that never saw a combination beside the one that did."""
+        name = "standin_chairs"
+        model = self.picture_models(name)[0]
+        return self.pictures_on(name, [f"{model}_held_out", model])
+
+    def held_out_settings(self) -> str:
+        """The settings of the figure of the combination held out."""
+        return json.dumps({"scale": self.scale, "hold_out": self.config["pictures"]["hold_out"]})
 
     def picture_table_settings(self, wildcards: Any) -> str:
         """The settings of a set's table."""
@@ -504,7 +526,8 @@ class Plan:
     def estimate_settings(self) -> str:
         """What a run of all will train and write, for the estimate of its time and disk use."""
         continuity = map(self.continuity_model, self.continuity_points())
-        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity})
+        pictures = map(self.picture_models, self.picture_sets(self.config["pictures"]["in_all"]))
+        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity, *itertools.chain(*pictures)})
         preset = self.preset(self.scale)
         kept = [len(self.training(self.scale, model)["seeds"]) for model in (*self.trained_models(), "vae_untrained")]
         replicas = [sum(kept), 3 * preset["replicas"]]  # networks, and ICA on three pairs
@@ -549,14 +572,16 @@ class Plan:
         """The settings of Table 1: how each system is trained at this scale and at the paper's."""
         scales = dict.fromkeys([self.scale, "paper"])
         systems: dict[str, dict[str, Any]] = {}
-        for model in self.decoders():
+        for model in (*self.decoders(), self.picture_models("standin_chairs")[0]):
             trainings = {scale: self.training(scale, model) for scale in scales if scale in self.config["scales"]}
             systems.setdefault(trainings[self.scale]["system"], trainings)
         return json.dumps({"scale": self.scale, "systems": systems})
 
-    def systems_code(self, step: str) -> str:
-        """The digest of a step's code and of all systems' that it draws from."""
-        return code_digest(step, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()}))
+    def systems_code(self, step: str, *others: str) -> str:
+        """The digest of a step's code and of all systems' that it draws from, the 2D shapes' and `others`."""
+        return code_digest(
+            step, *others, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()})
+        )
 
     def few_labels_settings(self, wildcards: Any) -> str:
         """The settings of a model's scores by few labels."""

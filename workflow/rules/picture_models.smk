@@ -4,7 +4,7 @@
 
 use rule publish_score as publish_picture_score with:
     input:
-        f"results/{plan.scale}/metrics/zdiff/{{set}}_{{picture}}.json",
+        plan.published_picture_score,
     output:
         "results/{set}/metric_{picture}.json",
     log:
@@ -143,6 +143,40 @@ rule picture_traversal:
         " --png {output.png} --pdf {output.pdf} --scale {params.scale}"
 
 
+# The armchair on an office base: a combination of factors held out of training.
+rule held_out:
+    input:
+        unpack(plan.held_out_inputs),
+    output:
+        png=report(
+            "results/figures/held_out.png",
+            caption="../report/held_out.rst",
+            category="Figures 1–4, pictures",
+            labels={"result": "a combination held out"},
+        ),
+        pdf="results/figures/held_out.pdf",
+        csv="results/tables/held_out.csv",
+        md="results/tables/held_out.md",
+    log:
+        "results/logs/held_out.log",
+    benchmark:
+        "results/benchmarks/held_out.tsv"
+    conda:
+        "../../envs/betavae.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=plan.held_out_settings(),
+        code=code_digest("picture_held_out", "conv_vae"),
+    message:
+        "What is made of a combination held out of training"
+    shell:
+        "python -m betavae picture_held_out --log {log} --npy {input.npy} --h5 {input.h5} --models {input.models}"
+        " --shares {input.shares} --png {output.png} --pdf {output.pdf} --csv {output.csv} --md {output.md}"
+        " --settings {params.settings:q}"
+
+
 def of_subjects(subjects: list[str]) -> list[str]:
     """All that is made of the models on these subjects."""
     sets = plan.picture_sets(subjects)
@@ -170,3 +204,4 @@ rule pictures_in_all:
 rule all_pictures:
     input:
         of_subjects(SUBJECTS),
+        rules.held_out.output,

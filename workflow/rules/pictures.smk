@@ -70,7 +70,7 @@ rule table1:
         runtime=10,
     params:
         settings=plan.table1_settings(),
-        code=plan.systems_code("table1"),
+        code=plan.systems_code("table1", "conv_vae"),
     message:
         "Table 1: the architectures"
     shell:
