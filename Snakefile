@@ -13,6 +13,7 @@ from betavae.gpus import gpus
 from betavae.names import BLIND_SPOT, sweep_name
 from betavae.needs import Needs
 from betavae.paper import label
+from betavae.picture_plan import FIGURES, PICTURE, SETS, SUBJECTS, standin_sizes
 from betavae.picture_sources import SOURCES, STANDINS
 from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
 from betavae.room import refuse_without_room
@@ -76,6 +77,7 @@ include: "workflow/rules/pictures.smk"
 include: "workflow/rules/choose.smk"
 include: "workflow/rules/picture_sets.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/picture_models.smk"
 include: "workflow/rules/tools.smk"
 
 
@@ -106,6 +108,7 @@ rule all:
         rules.table_pages.output,
         rules.in_short.output,
         rules.explore.output,
+        rules.pictures_in_all.input,
 
 
 onstart:

@@ -44,7 +44,7 @@ class NotUsable(Exception):
 
 
 def fingerprint(settings: dict[str, Any], code: str, device: torch.device, bits: np.ndarray) -> dict[str, str]:
-    """What must be the same for a checkpoint to be this training's; bits (images, 512) uint8."""
+    """What must be the same for a checkpoint to be this training's; bits: the images as they are stored."""
     versions = job.versions()
     return {
         "settings": json.dumps(settings, sort_keys=True),

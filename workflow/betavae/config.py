@@ -17,10 +17,11 @@ from jsonschema import Draft202012Validator, ValidationError
 from betavae.errors import UserError
 from betavae.names import NAMED_MODELS
 from betavae.paper import FIGURE6_LEFT
+from betavae.picture_plan import PICTURE, SETS
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Folders of results/ that no scale may be called.
-RESERVED = ("data", "figures", "tables", "sweep", "continuity", "logs", "benchmarks", "disentanglement_lib")
+RESERVED = ("data", "figures", "tables", "sweep", "continuity", "logs", "benchmarks", "disentanglement_lib", *SETS)
 
 ORIGINALS = (".npz", ".hdf5", ".h5")  # how the name of the original dSprites file may end
 ORIGINAL = "the original dSprites file (.npz, .hdf5 or .h5)"
@@ -183,7 +184,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
         if Path(original).suffix not in ORIGINALS:
             raise UserError(f"config: `original_dataset` is {original!r}, expected {ORIGINAL}")
     for name, path in config["representations"].items():
-        if name in (*NAMED_MODELS, *FIGURE6_LEFT) or re.match("beta[0-9]", name):
+        if name in (*NAMED_MODELS, *FIGURE6_LEFT) or re.match("beta[0-9]", name) or re.fullmatch(PICTURE, name):
             raise UserError(
                 f"config: a name under `representations` is {name!r}, expected one that no model of this workflow has: "
                 f"not beta<number>, {', '.join(dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS)))}"

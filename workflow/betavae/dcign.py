@@ -146,6 +146,10 @@ class DCIGN(nn.Module):
         """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
         return self.decoder(codes)
 
+    def reconstruction_loss(self, codes: Tensor, images: Tensor) -> Tensor:
+        """−log p(x|z) in nats, (R, batch), of codes (R, batch, M) and images (R, batch, 4096)."""
+        return reconstruction_loss(self.decode(codes), images)
+
     def generate(self, codes: Tensor) -> Tensor:
         """Probability (R, batch, 4096) of each pixel being lit, of codes (R, batch, M)."""
         return self.decode(codes).sigmoid()
@@ -217,7 +221,7 @@ def objective(
     """
     mean, logvar = (Clamp.apply(values, active, clamp, invariance) for values in network.encode(images))
     codes = mean + (0.5 * logvar).exp() * noise
-    reconstruction = reconstruction_loss(network.decode(codes), images).mean(-1)
+    reconstruction = network.reconstruction_loss(codes, images).mean(-1)
     kl = kl_per_latent(mean, logvar).mean(1)
     return {"loss": reconstruction + kl.sum(-1), "reconstruction": reconstruction, "kl": kl}
 

@@ -10,12 +10,10 @@ import numpy as np
 import torch
 
 from betavae import job
-from betavae.bernoulli import reconstruction_loss
 from betavae.codes import write_codes
-from betavae.device import pick_device, prepare_cpu, unpack_floats
-from betavae.images import lit_chunks, open_bits, open_grid
+from betavae.device import pick_device, prepare_cpu
+from betavae.image_files import chunks, floats, open_data
 from betavae.models import load_model
-from betavae.shapes import PIXELS
 from betavae.stream import stream
 from betavae.systems import Network
 from betavae.vae import kl_per_latent
@@ -24,15 +22,15 @@ EXAMPLES = 8  # images whose reconstructions are kept
 
 
 @torch.inference_mode()
-def reconstructions(network: Network, bits: np.ndarray, noise: np.ndarray, device: torch.device) -> np.ndarray:
-    """−log p(x|z) in nats of each image (n, 512), one z ~ q(z|x) each with `noise` (n, M): (R, n) float64."""
-    losses, every = [], torch.arange(PIXELS, device=device)
-    for first in range(0, len(bits), 256):
+def reconstructions(network: Network, stored: np.ndarray, noise: np.ndarray, device: torch.device) -> np.ndarray:
+    """−log p(x|z) in nats of each of n stored images, one z ~ q(z|x) each with `noise` (n, M): (R, n) float64."""
+    losses = []
+    for first in range(0, len(stored), 256):
         part = slice(first, first + 256)
-        images = unpack_floats(torch.from_numpy(bits[part]).to(device))
-        mean, logvar = network.encode_lit(images, every)
+        images = floats(torch.from_numpy(stored[part]).to(device))
+        mean, logvar = network.encode_lit(images, torch.arange(images.shape[-1], device=device))
         codes = mean + (0.5 * logvar).exp() * torch.from_numpy(noise[part]).to(device)
-        losses.append(reconstruction_loss(network.decode(codes), images.expand(len(mean), -1, -1)))
+        losses.append(network.reconstruction_loss(codes, images.expand(len(mean), -1, -1)))
     return torch.cat(losses, dim=1).double().cpu().numpy()
 
 
@@ -47,8 +45,7 @@ def main(
     """
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
-    grid = open_grid(dataset)
-    packed = open_bits(bits, grid.images)
+    stored, grid = open_data(bits, dataset)
     network, trained = load_model(model, on)
     shape = (len(trained["seeds"]), grid.images, network.latents)
     kl = torch.zeros(shape[0], shape[2], dtype=torch.float64, device=on)
@@ -59,7 +56,7 @@ def main(
         write_codes(codes, shape, names, settings=trained, **about, **made) as arrays,
         job.progress(grid.images, f"{model.stem}: codes", "image") as bar,
     ):
-        for images, pixels, columns in lit_chunks(packed, grid):
+        for images, pixels, columns in chunks(stored, grid):
             mean, logvar = network.encode_lit(torch.from_numpy(pixels).to(on), torch.from_numpy(columns).to(on))
             arrays["mean"][:, images] = mean.cpu().numpy()
             if network.posterior:
@@ -71,13 +68,13 @@ def main(
     sample = np.sort(rng.choice(grid.images, min(chosen["evaluation_images"], grid.images), replace=False))
     noise = rng.standard_normal((len(sample), network.latents), np.float32)
     examples = rng.choice(grid.images, EXAMPLES, replace=False)
-    shown = unpack_floats(torch.from_numpy(packed[examples]).to(on))
-    decoded = network.generate(network.encode_lit(shown, torch.arange(PIXELS, device=on))[0])
+    shown = floats(torch.from_numpy(stored[examples]).to(on))
+    decoded = network.generate(network.encode_lit(shown, torch.arange(shown.shape[-1], device=on))[0])
     with job.atomic(summary) as part, h5py.File(part, "w") as file:
         if network.posterior:
-            file["reconstruction"] = reconstructions(network, packed[sample], noise, on).mean(1)
+            file["reconstruction"] = reconstructions(network, stored[sample], noise, on).mean(1)
             file["kl"] = (kl / grid.images).cpu().numpy()
         file["examples/image"] = examples
-        file["examples/original"] = packed[examples]
+        file["examples/original"] = stored[examples]
         file["examples/reconstruction"] = (decoded * 255).round().byte().cpu().numpy()
         file.attrs.update(about | made | {"settings": json.dumps(trained)})

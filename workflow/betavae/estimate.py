@@ -23,8 +23,10 @@ WARM, TIMED = 3, 10  # steps before the clock runs, and under it
 BITS_MB, GRAM_MB = 378, 201
 
 
-def sample_images(grid: FactorGrid) -> np.ndarray:
-    """As many images as the grid has, packed: what they show does not matter to the clock."""
+def sample_images(grid: FactorGrid, colours: int) -> np.ndarray:
+    """As many images as the grid has, packed or in colour: what they show does not matter to the clock."""
+    if colours > 1:
+        return np.zeros((grid.images, SIDE, SIDE, colours), np.uint8)
     shown = pack(draw(2, 1.0, 0.0, grid.values[3], grid.values[4]).reshape(-1, SIDE, SIDE))
     return np.resize(shown, (grid.images, shown.shape[1]))
 
@@ -33,7 +35,7 @@ def seconds_a_step(settings: dict, device: torch.device) -> float:
     """Seconds that one step of a training takes, all its replicas together: the median of a few."""
     grid = FactorGrid.thinned({"orientation": 8, "posX": 4, "posY": 4})
     turns = take_turns(build(settings, device), settings, device)
-    steps = training_steps(turns, settings, sample_images(grid), grid, device)
+    steps = training_steps(turns, settings, sample_images(grid, settings.get("colours", 1)), grid, device)
     elapsed = []
     for _ in range(WARM + TIMED):
         started = time.perf_counter()

@@ -141,7 +141,7 @@ TABLE1: tuple[tuple[str | None, Architecture], ...] = (
         ),
     ),
     (
-        None,
+        "conv_vae",
         Architecture(
             "β-VAE, VAE",
             "chairs, 3D faces (64×64×1)",

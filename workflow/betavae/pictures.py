@@ -10,6 +10,7 @@ from betavae import style
 from betavae.factors import FACTORS, FactorGrid
 from betavae.names import NameRefused, parse_beta
 from betavae.paper import label
+from betavae.picture_plan import parse_picture
 from betavae.shapes import SIDE
 
 GAP = 3  # white pixels between two images of a sheet
@@ -36,6 +37,12 @@ def title(model: str) -> str:
     except NameRefused:
         return label(model)
     return f"{'VAE' if beta == 1 else 'β-VAE'} (β = {beta:g}{f', M = {latents}' if latents else ''})"
+
+
+def picture_title(model: str) -> str:
+    """The name for people of a model on a picture set: `standin_chairs: β-VAE (β = 5)`."""
+    picture = parse_picture(model)
+    return f"{picture.set}: {title(picture.model)}" + (", a combination held out" if picture.held_out else "")
 
 
 def note(scores: dict[str, dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ Nothing here imports torch or NumPy: the plan is made anew whenever Snakemake st
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from betavae import config as config_module
+from betavae import picture_plan
 from betavae.digest import PACKAGE, code_digest
 from betavae.errors import UserError
 from betavae.names import (
@@ -86,11 +88,15 @@ class Plan:
         return f"results/data/{self.preset(scale)['grid']}"
 
     def bits(self, wildcards: Any) -> str:
-        """The packed images that the job's scale uses."""
+        """The images that the job's model sees: packed bits, or those of a picture set."""
+        if picture := self.picture(wildcards):
+            return f"{self.picture_folder(picture.set, wildcards.scale)}/images.npy"
         return f"{self.data(wildcards.scale)}/dsprites_bits.npy"
 
     def dataset(self, wildcards: Any) -> str:
-        """The data set file that the job's scale uses."""
+        """The data set file of the images that the job's model sees."""
+        if picture := self.picture(wildcards):
+            return f"{self.picture_folder(picture.set, wildcards.scale)}/images.h5"
         return f"{self.data(wildcards.scale)}/dsprites.h5"
 
     def gram(self, wildcards: Any) -> str:
@@ -167,6 +173,92 @@ class Plan:
         if not latents:
             sys.exit(f"results/sweep/metric_{wildcards.point}.json: no latent size; expected metric_beta<β>_z<M>.json")
         return self.score(self.sweep_model(beta, latents))
+
+    # Models on picture sets ----------------------------------------------------------------------
+
+    def picture(self, wildcards: Any) -> picture_plan.Picture | None:
+        """What the name of the job's model says where it is one on a picture set."""
+        return picture_plan.parse_picture(getattr(wildcards, "model", ""))
+
+    def picture_folder(self, name: str, scale: str | None = None) -> str:
+        """The folder of a picture set at a scale."""
+        return picture_plan.folder(self.config, scale or self.scale, name)
+
+    def picture_sets(self, subjects: list[str]) -> list[str]:
+        """The sets, real ones where their paths are given, that stand for these subjects."""
+        return [picture_plan.shown_set(self.config, subject) for subject in subjects]
+
+    def picture_models(self, name: str) -> list[str]:
+        """The models of a set, as the config lists them for its subject."""
+        subject = name.removeprefix("standin_")
+        return [f"{name}_{model}" for model in self.config["pictures"]["models"][subject]]
+
+    def picture_shares(self, model: str) -> str:
+        """What each latent of a model on pictures follows, and which replica stands for it."""
+        return f"results/{self.scale}/picture_shares/{model}.json"
+
+    def picture_score(self, wildcards: Any) -> dict[str, str]:
+        """The score of a model on pictures, where the set has factors to score it by."""
+        picture = self.picture(wildcards)
+        scored = picture and picture_plan.factors_of(self.config, picture.set)
+        return {"score": self.score(wildcards.model, scale=wildcards.scale)} if scored else {}
+
+    def published_picture_score(self, wildcards: Any) -> str:
+        """The metric file behind results/{set}/metric_{model}.json; a name that makes no sense ends the run."""
+        target = f"results/{wildcards.set}/metric_{wildcards.picture}.json"
+        name = f"{wildcards.set}_{wildcards.picture}"
+        try:
+            if not picture_plan.parse_picture(name):
+                raise NameRefused(f"no model on pictures is called {wildcards.picture!r}; allowed: beta<number>")
+        except NameRefused as error:
+            sys.exit(f"{target}: {error}")
+        return self.score(name)
+
+    def picture_figure(self, wildcards: Any) -> picture_plan.Figure:
+        """Which figure of the paper is asked for."""
+        return picture_plan.FIGURES[wildcards.figure]
+
+    def picture_figure_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """What a figure on pictures is drawn from."""
+        name = picture_plan.shown_set(self.config, self.picture_figure(wildcards).subject)
+        return self.pictures_on(name, self.picture_models(name))
+
+    def pictures_on(self, name: str, models: list[str]) -> dict[str, Any]:
+        """A picture set, and models on it with what their latents follow."""
+        return {
+            "npy": f"{self.picture_folder(name)}/images.npy",
+            "h5": f"{self.picture_folder(name)}/images.h5",
+            "models": [self.trained(model) for model in models],
+            "shares": [self.picture_shares(model) for model in models],
+        }
+
+    def picture_figure_settings(self, wildcards: Any) -> str:
+        """The settings of a figure on pictures."""
+        subject, factors = self.picture_figure(wildcards)
+        name = picture_plan.shown_set(self.config, subject)
+        return json.dumps(
+            {
+                "scale": self.scale,
+                "figure": wildcards.figure,
+                "set": name,
+                "factors": factors,
+                "latents": self.config["pictures"]["latents"].get(name, {}),
+            }
+        )
+
+    def held_out_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """The stand-in chairs, and the first model on them that never saw a combination beside the one that did."""
+        name = "standin_chairs"
+        model = self.picture_models(name)[0]
+        return self.pictures_on(name, [f"{model}_held_out", model])
+
+    def held_out_settings(self) -> str:
+        """The settings of the figure of the combination held out."""
+        return json.dumps({"scale": self.scale, "hold_out": self.config["pictures"]["hold_out"]})
+
+    def picture_table_settings(self, wildcards: Any) -> str:
+        """The settings of a set's table."""
+        return json.dumps({"scale": self.scale, "set": wildcards.set})
 
     # Figure 7 ------------------------------------------------------------------------------------
 
@@ -322,6 +414,8 @@ class Plan:
     def replicas(self, scale: str, model: str) -> int:
         """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
         preset = self.preset(scale)
+        if re.fullmatch(picture_plan.PICTURE, model):
+            return preset["pictures"]["replicas"]
         part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
         return part["replicas"]
 
@@ -332,6 +426,8 @@ class Plan:
     def training(self, scale: str, model: str) -> dict[str, Any]:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
+        if picture := picture_plan.parse_picture(model):
+            return picture_plan.training(self.config, scale, picture, self.seeds(self.replicas(scale, model)))
         if model in NAMED_SYSTEMS:
             own = {key: value for key, value in preset[model].items() if key != "replicas"}
             seeds = self.seeds(preset[model]["replicas"])
@@ -395,7 +491,9 @@ class Plan:
         )
 
     def score_settings(self, wildcards: Any) -> str:
-        """The settings of a metric."""
+        """The settings of a metric: on pictures, of all factors of their set."""
+        picture = self.picture(wildcards)
+        own = {"factors": picture_plan.factors_of(self.config, picture.set)} if picture else {}
         return json.dumps(
             {
                 "model": wildcards.model,
@@ -403,6 +501,7 @@ class Plan:
                 "metric": wildcards.metric,
                 "replicas": self.replicas(wildcards.scale, wildcards.model),
                 **self.config["metrics"][wildcards.metric],
+                **own,
             }
         )
 
@@ -433,7 +532,8 @@ class Plan:
     def estimate_settings(self) -> str:
         """What a run of all will train and write, for the estimate of its time and disk use."""
         continuity = map(self.continuity_model, self.continuity_points())
-        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity})
+        pictures = map(self.picture_models, self.picture_sets(self.config["pictures"]["in_all"]))
+        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity, *itertools.chain(*pictures)})
         preset = self.preset(self.scale)
         kept = [len(self.training(self.scale, model)["seeds"]) for model in (*self.trained_models(), "vae_untrained")]
         replicas = [sum(kept), 3 * preset["replicas"]]  # networks, and ICA on three pairs
@@ -478,14 +578,16 @@ class Plan:
         """The settings of Table 1: how each system is trained at this scale and at the paper's."""
         scales = dict.fromkeys([self.scale, "paper"])
         systems: dict[str, dict[str, Any]] = {}
-        for model in self.decoders():
+        for model in (*self.decoders(), self.picture_models("standin_chairs")[0]):
             trainings = {scale: self.training(scale, model) for scale in scales if scale in self.config["scales"]}
             systems.setdefault(trainings[self.scale]["system"], trainings)
         return json.dumps({"scale": self.scale, "systems": systems})
 
-    def systems_code(self, step: str) -> str:
-        """The digest of a step's code and of all systems' that it draws from."""
-        return code_digest(step, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()}))
+    def systems_code(self, step: str, *others: str) -> str:
+        """The digest of a step's code and of all systems' that it draws from, the 2D shapes' and `others`."""
+        return code_digest(
+            step, *others, *sorted({self.training(self.scale, model)["system"] for model in self.decoders()})
+        )
 
     def few_labels_settings(self, wildcards: Any) -> str:
         """The settings of a model's scores by few labels."""

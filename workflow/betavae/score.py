@@ -10,7 +10,7 @@ import numpy as np
 from betavae import job
 from betavae.codes import PixelCodes, Representation, StoredCodes
 from betavae.factors import FactorGrid
-from betavae.images import open_grid
+from betavae.image_files import open_factor_grid
 from betavae.paper import FIGURE6_LEFT
 from betavae.zdiff import kept_scores, score_replica
 
@@ -71,7 +71,7 @@ def main(*, dataset: Path, output: Path, settings: str, codes: Path | None = Non
     replicas and keep.
     """
     chosen = json.loads(settings)
-    grid = open_grid(dataset)
+    grid = open_factor_grid(dataset)
     representation = StoredCodes(codes, grid.images) if codes else PixelCodes(bits, grid.images)
     model = chosen["model"]
     published = FIGURE6_LEFT.get(model) if chosen["metric"] == "zdiff" else None

@@ -19,8 +19,6 @@ CHANNELS = 1
 WHAT = "chairs that this project made up; not those of Aubry et al. (2014)"
 LEGS = ("four legs", "swivel base", "sled")
 ARMS = ("without arms", "with arms")
-# The armchair on an office base: what a model that never saw it may be asked to draw.
-HOLD_OUT = {"legs": LEGS.index("swivel base"), "arms": ARMS.index("with arms")}
 
 SAMPLES = 3  # the side of a pixel's square of rays
 ELEVATION = np.radians(22)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from betavae.errors import UserError
 from betavae.names import NAMED_SYSTEMS
 
-SYSTEMS = ("vae", *NAMED_SYSTEMS)
+SYSTEMS = ("vae", "conv_vae", *NAMED_SYSTEMS)
 
 
 class Player(NamedTuple):
@@ -29,7 +29,7 @@ class Player(NamedTuple):
 
     parameters: Sequence[nn.Parameter]
     learning_rate: float
-    # (images (R, batch, 4096), the step's random inputs (R, …)) → what is minimised (R,), what is recorded (R, …)
+    # (images (R, batch, P), the step's random inputs (R, …)) → what is minimised (R,), what is recorded (R, …)
     losses: Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
     shares: Sequence[float] = ()  # of the learning rate that each of the parameters has; all of it where none are given
 
@@ -39,13 +39,19 @@ class Network(Protocol):
 
     latents: int
     traversal: tuple[float, float]  # the ends of a walk along one latent
-    posterior: bool  # whether codes have a log-variance, and `decode` gives Bernoulli logits (R, n, 4096) of codes
+    posterior: bool  # whether codes have a log-variance; then there are `encode` and `reconstruction_loss`
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and log-variance, (R, n, M) each, of images (R, n, P)."""
 
     def encode_lit(self, pixels: Tensor, columns: Tensor) -> tuple[Tensor, Tensor | None]:
         """Codes (R, n, M), and log-variances where there are any, of images (n, P) zero outside `columns` (P,)."""
 
+    def reconstruction_loss(self, codes: Tensor, images: Tensor) -> Tensor:
+        """−log p(x|z) in nats, (R, n), of codes (R, n, M) and images (R, n, P)."""
+
     def generate(self, codes: Tensor) -> Tensor:
-        """Mean images (R, n, 4096) in [0, 1] of codes (R, n, M)."""
+        """Mean images (R, n, P) in [0, 1] of codes (R, n, M); P = 4096, or 3 · 4096 in colour."""
 
 
 def system_of(settings: dict[str, Any]) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Train all replicas (seeds) of one system as one stacked network: packed bits → weights and history."""
+"""Train all replicas (seeds) of one system as one stacked network: stored images → weights and history."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from betavae import job
 from betavae.checkpoint import Checkpoint, Checkpoints, fingerprint, noted_signals
-from betavae.device import matrix_precision, pick_device, prepare_cpu, unpack_floats
+from betavae.device import matrix_precision, pick_device, prepare_cpu
 from betavae.digest import code_digest
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.history import History
-from betavae.images import open_bits, open_grid
+from betavae.image_files import floats, open_data
 from betavae.samples import collapsed
 from betavae.stacked import initialise
 from betavae.stream import stream
@@ -101,15 +101,15 @@ def training_steps(
     """Train without end, from the step after the first `done`: after each, what is recorded of it. No step waits for
     the device.
 
-    turns: see `take_turns`; settings: see `train`, and precision, of matrix products, where it is not float32; bits
-    (images, 512) uint8.
+    turns: see `take_turns`; settings: see `train`, and precision, of matrix products, where it is not float32; bits:
+    the images as they are stored (see `image_files`).
     """
     on_device = torch.from_numpy(bits).to(device)
     for block in itertools.count(done // BLOCK):
         drawn = {name: torch.from_numpy(array).to(device) for name, array in draw_block(settings, grid, block).items()}
         for step in range(max(0, done - block * BLOCK), BLOCK):
             inputs = {name: array[step] for name, array in drawn.items()}
-            images, recorded = unpack_floats(on_device[inputs["images"]]), {}
+            images, recorded = floats(on_device[inputs["images"]]), {}
             left = rate_left(block * BLOCK + step + 1, settings)
             for player, optimiser in turns:
                 for group in optimiser.param_groups:
@@ -177,7 +177,7 @@ def train(
     label: str,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[nn.Module, History]:
-    """Train a system for settings["steps"] steps on the images `bits` (images, 512) uint8 of a factor grid.
+    """Train a system for settings["steps"] steps on the images of a factor grid, `bits` as they are stored.
 
     settings: system, seeds, latents, optimiser, learning_rate, initial_accumulator (of Adagrad), momentum and decay
     (of Adam, where they are not 0.9 and 0.999), anneal (see `rate_left`), batch, steps, record_every, sheets (of
@@ -223,10 +223,10 @@ def main(
     """
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
-    images, code = open_bits(bits), code_digest("train", chosen["system"])
+    (images, grid), code = open_data(bits, dataset), code_digest("train", chosen["system"])
     made_by = functools.partial(fingerprint, chosen, code, on, images)
     kept = Checkpoints(checkpoints, checkpoint_minutes, made_by) if checkpoints else None
-    network, recorded = train(chosen, images, open_grid(dataset), on, model.stem, kept)
+    network, recorded = train(chosen, images, grid, on, model.stem, kept)
     arrays = recorded.arrays()
     lost = diverged(arrays, network)
     if lost:

@@ -9,30 +9,30 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from betavae import job, style
-from betavae.images import open_bits, open_grid, unpack
+from betavae.image_files import shown_images
+from betavae.images import open_bits, open_grid
 from betavae.pictures import ALL_DIVERGED, note, say, show, start_images, stops, title
-from betavae.shapes import SIDE
 from betavae.walk import Walker, open_best
 
 STEPS = 7  # stops of a walk on the sheet: −3, −2, … 3
-ROWS = 20  # latents shown at most, the most varied
+ROWS = 20  # latents shown at most, the most varied, where nothing else is asked
 FRAMES = 40  # frames of the animation, one walk there and back
 MILLISECONDS = 60  # each
 TILE = 128  # side of an image in the animation, pixels
 LEVELS = 32  # greys of the animation: as good to the eye, half the bytes
 
 
-def draw(walker: Walker, starts: np.ndarray) -> style.plt.Figure:
-    """The sheet: a row a latent, for each start image (n, 512) a block of columns."""
+def draw(walker: Walker, starts: np.ndarray, rows: int = ROWS) -> style.plt.Figure:
+    """The sheet: a row a latent, `rows` at most, for each start image (n stored ones) a block of columns."""
     codes = walker.encode(starts)
-    originals, rebuilt = unpack(starts).reshape(-1, SIDE, SIDE), walker.generate(codes)
-    latents, values = walker.order[:ROWS], walker.values(STEPS)
+    originals, rebuilt = shown_images(starts), walker.generate(codes)
+    latents, values = walker.order[:rows], walker.values(STEPS)
     figure = style.plt.figure(figsize=(7.2, 0.8 + 0.313 * (len(latents) + 1)))
     above, below = figure.subplots(
         2, len(starts), height_ratios=(1, len(latents)), gridspec_kw={"hspace": 0.02, "wspace": 0.02}
     )
     for number, (top, axis) in enumerate(zip(above, below, strict=True)):
-        line, words = np.ones((1, STEPS, SIDE, SIDE)), [""] * STEPS
+        line, words = np.ones((1, STEPS, *originals.shape[1:])), [""] * STEPS
         line[0, 2], words[2] = originals[number], "start"
         line[0, 4], words[4] = rebuilt[number], "reconstruction"
         show(top, line, columns=words)
@@ -69,7 +69,7 @@ def animate(walker: Walker, starts: np.ndarray, scale: str) -> list[Image.Image]
     pen.text((gap, below + 12), "one latent at a time, from " + " to ".join(stops(walker.values(2))), 90, small)
     for column, words in enumerate(["start", *map(walker.label, latents)]):
         pen.text((gap + step * column + TILE / 2, head - 4), words, 0, small, anchor="ms")
-    for row, start in enumerate(unpack(starts).reshape(-1, SIDE, SIDE)):
+    for row, start in enumerate(shown_images(starts)):
         still.paste(enlarged(start), (gap, head + step * row))
     frames = []
     for number, value in enumerate(values):

@@ -12,7 +12,7 @@ from betavae.factors import FactorGrid
 from betavae.shapes import PIXELS
 from betavae.stacked import LitLinear, StackedLinear
 from betavae.subset import subset
-from betavae.systems import Player
+from betavae.systems import Network, Player
 
 
 class VAE(nn.Module):
@@ -59,6 +59,11 @@ class VAE(nn.Module):
         """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
         return self.decoder(codes)
 
+    def reconstruction_loss(self, codes: Tensor, images: Tensor) -> Tensor:
+        """−log p(x|z) in nats, (R, batch), of codes (R, batch, M) and images (R, batch, 4096)."""
+        *hidden, last = self.decoder
+        return last(nn.Sequential(*hidden)(codes), images)
+
     def generate(self, codes: Tensor) -> Tensor:
         """Probability (R, batch, 4096) of each pixel being lit, of codes (R, batch, M)."""
         return self.decode(codes).sigmoid()
@@ -69,16 +74,15 @@ def kl_per_latent(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - logvar - 1.0)
 
 
-def objective(network: VAE, images: Tensor, noise: Tensor, beta: float) -> dict[str, Tensor]:
-    """Equation 4 with its sign turned: batch mean of (summed cross-entropy + β · summed KL), in nats an image.
+def objective(network: Network, images: Tensor, noise: Tensor, beta: float) -> dict[str, Tensor]:
+    """Equation 4 with its sign turned: batch mean of (−log p(x|z) + β · summed KL), in nats an image.
 
-    images (R, batch, 4096), noise (R, batch, M) ~ N(0, 1).
+    images (R, batch, P), noise (R, batch, M) ~ N(0, 1).
     Returns loss (R,), reconstruction (R,) and kl (R, M).
     """
     mean, logvar = network.encode(images)
     codes = mean + (0.5 * logvar).exp() * noise
-    last = network.decoder[-1]
-    reconstruction = last(network.decoder[:-1](codes), images).mean(-1)
+    reconstruction = network.reconstruction_loss(codes, images).mean(-1)
     kl = kl_per_latent(mean, logvar).mean(1)
     return {"loss": reconstruction + beta * kl.sum(-1), "reconstruction": reconstruction, "kl": kl}
 

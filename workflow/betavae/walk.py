@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 import torch
 
-from betavae.device import prepare_cpu, unpack_floats
+from betavae.device import prepare_cpu
 from betavae.factor_shares import live_latents
+from betavae.image_files import floats
 from betavae.models import load_model
-from betavae.pictures import best_replica, title
-from betavae.shapes import PIXELS, SIDE
+from betavae.pictures import best_replica, picture_title, title
+from betavae.shapes import SIDE
 from betavae.stream import stream
 from betavae.systems import Network
 
@@ -54,19 +55,20 @@ class Walker:
         """The latent's number, counted from 1, with its KL in nats or, where there is none, its variance."""
         return f"z{latent}  {'KL' if self.network.posterior else 'var'} {self.said[latent]:.2f}"
 
-    def encode(self, bits: np.ndarray) -> np.ndarray:
-        """Codes (n, M) of packed images (n, 512)."""
-        return encode(self.network, bits)
+    def encode(self, stored: np.ndarray) -> np.ndarray:
+        """Codes (n, M) of n images as they are stored: packed (n, 512), or pictures (n, 64, 64, C)."""
+        return encode(self.network, stored)
 
     @torch.inference_mode()
     def generate(self, codes: np.ndarray) -> np.ndarray:
-        """Mean images (..., 64, 64) of codes (..., M)."""
+        """Mean images (..., 64, 64), in colour (..., 64, 64, 3), of codes (..., M)."""
         parts = torch.from_numpy(codes.astype(np.float32)).reshape(1, -1, codes.shape[-1]).split(AT_ONCE, dim=1)
         images = torch.cat([self.network.generate(part)[0] for part in parts])
-        return images.reshape(*codes.shape[:-1], SIDE, SIDE).numpy()
+        images = images.reshape(*codes.shape[:-1], -1, SIDE, SIDE).movedim(-3, -1)
+        return (images if images.shape[-1] > 1 else images[..., 0]).numpy()
 
     def walk(self, start: np.ndarray, latents: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Images (latents, values, 64, 64): one latent at a time takes the values, the others stay at `start` (M,)."""
+        """Images (latents, values, 64, 64[, 3]): one latent takes the values, the others stay at `start` (M,)."""
         codes = np.tile(start, (len(latents), len(values), 1))
         for row, latent in enumerate(latents):
             codes[row, :, latent] = values
@@ -74,17 +76,26 @@ class Walker:
 
 
 @torch.inference_mode()
-def encode(network: Network, bits: np.ndarray) -> np.ndarray:
-    """Codes (n, M) of packed images (n, 512) by a network of one replica."""
-    every = torch.arange(PIXELS)
-    parts = (unpack_floats(torch.from_numpy(bits[first : first + 256])) for first in range(0, len(bits), 256))
-    return torch.cat([network.encode_lit(pixels, every)[0][0] for pixels in parts]).numpy()
+def encode(network: Network, stored: np.ndarray) -> np.ndarray:
+    """Codes (n, M) of n images as they are stored by a network of one replica."""
+    parts = (floats(torch.from_numpy(stored[first : first + 256])) for first in range(0, len(stored), 256))
+    return torch.cat([network.encode_lit(each, torch.arange(each.shape[-1]))[0][0] for each in parts]).numpy()
 
 
 def variance(network: Network, bits: np.ndarray) -> np.ndarray:
     """The variance (M,) of codes over a sample of the images (N, 512)."""
     sample = stream(0, "pictures").choice(len(bits), min(SAMPLE, len(bits)), replace=False)
     return encode(network, bits[np.sort(sample)]).var(0)
+
+
+def open_replica(model: Path, shares: dict[str, Any]) -> Walker | None:
+    """The replica that stands for a model on pictures by what its latents follow (see `picture_shares`)."""
+    prepare_cpu(1)
+    if (replica := shares["best"]) is None:
+        return None
+    name = picture_title(model.stem)
+    network = load_model(model, CPU, replica)[0]
+    return Walker(f"{name}, replica {replica}", network, np.array(shares["replicas"][replica]["kl"]))
 
 
 def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tuple[Walker | None, dict[str, Any]]:

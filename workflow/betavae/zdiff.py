@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from betavae.codes import Representation
-from betavae.factors import FACTORS, FactorGrid
+from betavae.factors import FactorGrid
 from betavae.stream import stream
 
 
@@ -27,9 +27,9 @@ def draw_points(
 ) -> Points:
     """Draw y uniformly from `factors`, then L pairs that share factor y's value and are independent in all else."""
     labels = rng.integers(0, len(factors), points)
-    classes = [rng.integers(0, grid.sizes, (points, pairs, len(FACTORS))) for _ in range(2)]
+    classes = [rng.integers(0, grid.sizes, (points, pairs, len(grid.sizes))) for _ in range(2)]
     for label, factor in enumerate(factors):
-        column = FACTORS.index(factor)
+        column = grid.names.index(factor)
         classes[1][labels == label, :, column] = classes[0][labels == label, :, column]
     return Points(grid.index(classes[0]), grid.index(classes[1]), labels)
 

@@ -14,7 +14,7 @@ rule encode:
     benchmark:
         "results/{scale}/benchmarks/encode_{model}.tsv"
     wildcard_constraints:
-        model=TRAINED,
+        model=f"{TRAINED}|{PICTURE}",
     conda:
         "../../envs/betavae.yaml"
     threads: plan.config["threads"]

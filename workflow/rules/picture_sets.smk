@@ -10,7 +10,7 @@ rule standin:
     benchmark:
         "results/data/{standin}/benchmarks/images.tsv"
     wildcard_constraints:
-        standin="|".join(STANDINS),
+        standin=f"(?:{'|'.join(STANDINS)})(?:_thin[0-9]+)?",
     conda:
         "../../envs/betavae.yaml"
     threads: 2
@@ -18,12 +18,13 @@ rule standin:
         mem_mb=1000,
         runtime=20,
     params:
-        sizes=lambda wildcards: json.dumps(plan.config["pictures"][wildcards.standin]),
-        code=lambda wildcards: code_digest("standin", wildcards.standin),
+        name=lambda wildcards: wildcards.standin.partition("_thin")[0],
+        sizes=lambda wildcards: json.dumps(standin_sizes(plan.config, wildcards.standin)),
+        code=lambda wildcards: code_digest("standin", wildcards.standin.partition("_thin")[0]),
     message:
         "Picture set {wildcards.standin}, rendered"
     shell:
-        "python -m betavae standin --log {log} --name {wildcards.standin} --sizes {params.sizes:q}"
+        "python -m betavae standin --log {log} --name {params.name} --sizes {params.sizes:q}"
         " --h5 {output.h5} --npy {output.npy} --threads {threads}"
 
 

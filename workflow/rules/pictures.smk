@@ -83,7 +83,7 @@ rule table1:
         runtime=needs.minutes(5, network=0.05),
     params:
         settings=plan.table1_settings(),
-        code=plan.systems_code("table1"),
+        code=plan.systems_code("table1", "conv_vae"),
     message:
         "Table 1: the architectures"
     shell:

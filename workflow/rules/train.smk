@@ -13,7 +13,7 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train_{model}.tsv"
     wildcard_constraints:
-        model=f"{TRAINED}|{SUBSET}",
+        model=f"{TRAINED}|{SUBSET}|{PICTURE}",
     # The longest jobs, and what most others wait for.
     priority: 10
     conda:
@@ -58,7 +58,7 @@ rule history:
     benchmark:
         "results/benchmarks/history_{model}.tsv"
     wildcard_constraints:
-        model=f"{LEARNT}|{SWEEP}|{SUBSET}",
+        model=f"{LEARNT}|{SWEEP}|{SUBSET}|{PICTURE}",
     conda:
         "../../envs/betavae.yaml"
     threads: 1

@@ -1,0 +1,227 @@
+"""What is said of models on pictures: what their latents follow, which one a figure walks, and what they are called."""
+
+import csv
+import json
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from betavae.codes import HeldCodes
+from betavae.factors import FactorGrid
+from betavae.names import NameRefused
+from betavae.picture_figure import latent_of
+from betavae.picture_held_out import alike, combinations, nearest, worded
+from betavae.picture_plan import (
+    FIGURES,
+    PICTURE,
+    Picture,
+    factors_of,
+    folder,
+    models_of,
+    parse_picture,
+    shown_set,
+    standin_sizes,
+    training,
+)
+from betavae.picture_set import Factors
+from betavae.picture_shares import carriers, found_by, joint_shares, of_replica, shares
+from betavae.picture_table import follows, rows_of
+from betavae.score import score
+
+GRID = FactorGrid((np.arange(8.0), np.arange(5.0), np.arange(3.0)), ("azimuth", "width", "legs"))
+CLASSES = GRID.classes()
+AZIMUTH, WIDTH, LEGS = (CLASSES[:, k] - CLASSES[:, k].mean() for k in range(3))
+
+
+def made_up_codes():
+    """Six latents: width; azimuth as a cosine and, mixed with legs, as a sine; two factors at once; two that idle."""
+    angle = CLASSES[:, 0] * 2 * np.pi / 8
+    rng = np.random.default_rng(0)
+    idle = rng.standard_normal((2, GRID.images)) * 0.01
+    parity = (-1.0) ** (CLASSES[:, 1] + CLASSES[:, 2])
+    return np.stack([WIDTH, np.cos(angle), np.sin(angle) + LEGS, parity, *idle], axis=1).astype(np.float32)
+
+
+def test_shares_are_those_of_the_variance():
+    found = shares(made_up_codes(), CLASSES)
+    assert found.shape == (3, 6)
+    np.testing.assert_allclose(found[:, 0], [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(found[:, 1], [1, 0, 0], atol=1e-6)
+    of_legs = LEGS.var() / (LEGS.var() + 0.5)
+    np.testing.assert_allclose(found[:, 2], [1 - of_legs, 0, of_legs], atol=1e-6)
+
+
+def test_two_factors_that_act_only_together_are_told_from_each_alone():
+    found = joint_shares(made_up_codes(), CLASSES, GRID.sizes)
+    # The means of ±1 over five widths and three legs are 1/5 and 1/3.
+    assert found[1, 2][3] == pytest.approx((1 - 1 / 25) * (1 - 1 / 9) / (1 - 1 / 225), abs=1e-6)
+    alone = shares(made_up_codes(), CLASSES)[:, 3]
+    assert alone.sum() + found[1, 2][3] == pytest.approx(1, abs=1e-6)
+    assert found[0, 1][3] == pytest.approx(0, abs=1e-6)
+    assert all(abs(share[0]) < 1e-6 for share in found.values())
+
+
+def test_each_factor_is_carried_by_the_live_latent_that_it_explains_most_of():
+    of_factor = shares(made_up_codes(), CLASSES)
+    live = np.array([True, True, True, True, False, False])
+    carried = carriers(of_factor, live)
+    assert carried == [1, 0, 2]
+    assert found_by(of_factor, carried) == [True, True, False]
+    live[1] = False
+    assert carriers(of_factor, live)[0] == 2
+    assert carriers(of_factor, np.zeros(6, bool)) == [None] * 3
+    assert found_by(of_factor, [None] * 3) == [False] * 3
+
+
+def test_a_figure_walks_the_right_latent():
+    kl = np.array([2.0, 1.5, 1.0, 0.2, 0.01, 0.0])
+    own = of_replica(made_up_codes(), kl, Factors.of_grid(GRID))
+    assert own["found"] == ["azimuth", "width"]
+    assert own["live"].tolist() == [0, 1, 2, 3]
+    latent, words = latent_of("leg style", "legs", own, {})
+    assert (latent, words) == (2, "z2: 57% legs, 43% azimuth")
+    assert latent_of("width", "width", own, {})[0] == 0
+    assert latent_of("width", "width", own, {"width": 5}) == (5, "z5, named in the config")
+    assert latent_of("age/gender", None, own, {})[0] is None
+    assert "name its latent in the config" in latent_of("age/gender", None, own, {})[1]
+    assert latent_of("width", "width", of_replica(made_up_codes(), 0 * kl, Factors.of_grid(GRID)), {}) == (
+        None,
+        "no live latent",
+    )
+    unknown = of_replica(made_up_codes(), kl, None)
+    assert latent_of("width", "width", unknown, {})[0] is None
+    assert latent_of("width", "width", unknown, {"width": 0})[0] == 0
+
+
+def test_the_table_says_what_carries_each_factor_and_what_else_it_follows():
+    own = of_replica(made_up_codes(), np.array([2.0, 1.5, 1.0, 0.2, 0.01, 0.0]), Factors.of_grid(GRID))
+    own = json.loads(json.dumps(own, default=lambda value: value.tolist()))
+    assert follows(own, "width") == "z0: 1.00"
+    assert follows(own, "legs") == "z2: 0.57, azimuth 0.43"
+    said = {
+        "model": "standin_chairs_beta5",
+        "best": 1,
+        "reconstruction": [None, 12.34],
+        "replicas": [None, own],
+    }
+    scored = {"scores": [[0, 0, None], [1, 0, 0.5], [1, 1, 0.7]]}
+    lost, row = rows_of(said, scored)
+    assert lost == {
+        "model": "β-VAE (β = 5)",
+        "replica": "0",
+        "score (%)": "–",
+        "reconstruction (nats)": "diverged",
+    }
+    assert row["replica"] == "1 (shown)"
+    assert (row["score (%)"], row["KL (nats)"], row["live latents"]) == ("60.0", "4.71", "4 of 6")
+    assert (row["factors found"], row["legs"]) == ("2 of 3", "z2: 0.57, azimuth 0.43")
+
+
+def test_a_drawing_is_held_against_the_chairs_that_differ_in_the_held_out_factors_alone():
+    assert combinations(GRID, ("legs",)) == [(0,), (1,), (2,)]
+    numbers = GRID.index(np.array([[3, 2, 1], [0, 4, 2]]))
+    others = alike(GRID, numbers, ("legs", "width"))
+    assert others.shape == (2, 15)
+    found = GRID.classes(others)
+    assert (found[0, :, 0] == 3).all()
+    assert found[1, :, [2, 1]].T.tolist() == [list(each) for each in combinations(GRID, ("legs", "width"))]
+    candidates = np.random.default_rng(0).random((2, 4, 8, 8))
+    drawn = candidates[[0, 1], [3, 1]] + 0.01
+    assert nearest(drawn, candidates).tolist() == [3, 1]
+    assert [worded("legs", 1), worded("arms", 1), worded("back_height", 2)] == [
+        "swivel base",
+        "with arms",
+        "back height 2",
+    ]
+
+
+def test_the_metric_scores_codes_by_the_factors_of_any_grid(metric):
+    codes = HeldCodes(np.stack([AZIMUTH, WIDTH, LEGS], axis=1).astype(np.float32)[None])
+    settings = metric | {
+        "factors": ["legs", "azimuth", "width"],
+        "train_points": 600,
+        "test_points": 300,
+        "replicas": 1,
+        "classifier_seeds": 1,
+        "classifier": metric["classifier"] | {"steps": 1500},
+    }
+    found = score(codes, GRID, settings, "made up")
+    assert found["score_mean"] == 1.0
+    np.testing.assert_array_equal(found["confusion"], np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("standin_chairs_beta5", Picture("standin_chairs", "beta5", False)),
+        ("chairs_beta0.5", Picture("chairs", "beta0.5", False)),
+        ("standin_chairs_beta5_held_out", Picture("standin_chairs", "beta5", True)),
+        ("beta5", None),
+        ("beta4_stride4", None),
+        ("dcign", None),
+    ],
+)
+def test_a_models_name_says_its_set(name, expected):
+    assert parse_picture(name) == expected
+
+
+def test_an_odd_beta_on_pictures_is_refused():
+    with pytest.raises(NameRefused, match="beta5"):
+        parse_picture("standin_chairs_beta5.0")
+
+
+def test_the_stand_in_gives_way_to_the_real_set_where_its_path_is_given(config):
+    assert shown_set(config, "chairs") == "standin_chairs"
+    assert models_of(config, "chairs") == ["standin_chairs_beta5", "standin_chairs_beta1"]
+    config["pictures"]["chairs"]["path"] = "/somewhere"
+    assert models_of(config, "chairs") == ["chairs_beta5", "chairs_beta1"]
+    assert factors_of(config, "chairs") == []
+    assert "legs" in factors_of(config, "standin_chairs")
+
+
+def test_a_thinned_stand_in_keeps_three_values_of_each_factor_or_all_it_has(config):
+    assert standin_sizes(config, "standin_chairs") == config["pictures"]["standin_chairs"]
+    thin = standin_sizes(config, "standin_chairs_thin4")
+    assert thin == {"azimuth": 10, "width": 3, "legs": 3, "back_height": 3, "arms": 2}
+    assert folder(config, "smoke", "standin_chairs") == "results/data/standin_chairs_thin4"
+    assert folder(config, "laptop", "standin_chairs") == "results/data/standin_chairs"
+    assert folder(config, "smoke", "chairs") == "results/data/chairs"
+
+
+def test_the_papers_scale_trains_table_1(config):
+    found = training(config, "paper", parse_picture("standin_celeba_beta250"), [0])
+    assert found["channels"] == [32, 32, 64, 64]
+    assert (found["units"], found["latents"], found["colours"], found["beta"]) == (256, 32, 3, 250.0)
+    assert (found["optimiser"], found["learning_rate"]) == ("adam", 1e-4)
+    assert "hold_out" not in found
+    held = training(config, "paper", parse_picture("standin_chairs_beta5_held_out"), [0])
+    assert held["hold_out"] == {"legs": 1, "arms": 1}
+
+
+def test_the_figures_factors_are_the_papers():
+    assert list(FIGURES["figure1"].factors) == ["azimuth", "emotion", "hair fringe"]
+    assert list(FIGURES["figure2"].factors) == ["azimuth", "width", "leg style"]
+    assert list(FIGURES["figure3"].factors) == ["azimuth", "elevation", "lighting"]
+    assert list(FIGURES["figure4"].factors) == ["skin colour", "age/gender", "image saturation"]
+    assert PICTURE.count("celeba") == 2
+
+
+@pytest.mark.parametrize("subject", ["chairs", "faces"])
+def test_a_whole_run_has_the_pictures_of_the_stand_ins(whole_run, subject):
+    results, name = whole_run.folder / "results", f"standin_{subject}"
+    with (results / f"tables/pictures_{name}.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4  # two models of two seeds
+    assert sum("(shown)" in row["replica"] for row in rows) == 2
+    beta = {"chairs": "beta5", "faces": "beta20"}[subject]
+    scored = json.loads((results / name / f"metric_{beta}.json").read_text(encoding="utf-8"))
+    with h5py.File(results / f"data/{name}_thin20/images.h5") as file:
+        assert sorted(scored["factors"]) == sorted(json.loads(file.attrs["factor_names"]))
+    assert scored["model"] == f"{name}_{beta}"
+    figure = {"chairs": "figure2", "faces": "figure3"}[subject]
+    for picture in (figure, f"latents_{name}_{beta}", f"history_{name}_{beta}"):
+        with Image.open(results / f"figures/{picture}.png") as image:
+            assert image.width > 500
+        assert (results / f"figures/{picture}.pdf").exists()

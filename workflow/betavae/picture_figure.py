@@ -1,0 +1,94 @@
+"""Figures 1–4: for each factor that the paper names, a walk along the latent that carries it, model beside model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from betavae import style
+from betavae.image_files import shown_images
+from betavae.picture_plan import parse_picture
+from betavae.picture_set import open_images
+from betavae.pictures import ALL_DIVERGED, say, show, stops, title
+from betavae.stream import stream
+from betavae.walk import Walker, open_replica
+
+SEEDS = 3  # rows of each factor, each from another picture
+STEPS = 7  # stops of a walk: −3, −2, … 3
+NAMES = {"celeba": "CelebA", "chairs": "chairs", "faces": "3D faces"}
+
+
+def latent_of(factor: str, known_as: str | None, own: dict[str, Any], named: dict[str, int]) -> tuple[int | None, str]:
+    """The latent to walk for a factor of the paper, and what is said above it; None where none is known to carry it.
+
+    named: the latents that the user names, {factor of the paper: latent}; they come first. Else it is the live latent
+    of whose variance the factor, `known_as` in the set, explains most.
+    """
+    if factor in named:
+        return named[factor], f"z{named[factor]}, named in the config"
+    if known_as not in own.get("shares", {}):
+        return None, "factor not known in this set;\nname its latent in the config"
+    latent = own["carriers"][known_as]
+    if latent is None:
+        return None, "no live latent"
+    others = {name: row[latent] for name, row in own["shares"].items() if name != known_as}
+    most = max(others, key=others.get)
+    share = own["shares"][known_as][latent]
+    return latent, f"z{latent}: {share:.0%} {known_as}, {others[most]:.0%} {most}".replace("_", " ")
+
+
+def draw(
+    walkers: dict[str, tuple[Walker | None, dict[str, Any]]], seeds: np.ndarray, settings: dict[str, Any]
+) -> style.plt.Figure:
+    """The figure: a row of sheets a factor, a column a model, {model: (walker, its shares)}; seeds (n, 64, 64, C)."""
+    factors = settings["factors"]
+    width = 1.0 + 2.9 * len(walkers)
+    ratios = (1, *[STEPS] * len(walkers))
+    figure, grid = style.plt.subplots(
+        len(factors),
+        1 + len(walkers),
+        figsize=(width, 0.75 + len(factors) * (0.3 + SEEDS * 2.9 / STEPS)),
+        squeeze=False,
+        gridspec_kw={"width_ratios": ratios, "wspace": 0.03},
+    )
+    for line, (factor, known_as) in zip(grid, factors.items(), strict=True):
+        show(line[0], shown_images(seeds)[:, None], columns=["seed"])
+        line[0].set_ylabel(factor, fontsize=9)
+        for axis, (model, (walker, said)) in zip(line[1:], walkers.items(), strict=True):
+            own = parse_picture(model).model
+            if line is grid[0]:
+                axis.set_title(title(own), pad=16)
+            if walker is None:
+                say(axis, ALL_DIVERGED)
+                continue
+            named = settings["latents"].get(own, {})
+            latent, words = latent_of(factor, known_as, said["replicas"][said["best"]], named)
+            if latent is None:
+                say(axis, words)
+                continue
+            values = walker.values(STEPS)
+            walks = [walker.walk(code, np.array([latent]), values)[0] for code in walker.encode(seeds)]
+            show(axis, np.stack(walks), columns=stops(values))
+            axis.set_xlabel(words, fontsize=7, labelpad=2)
+    return figure
+
+
+def main(*, npy: Path, models: list[Path], shares: list[Path], png: Path, pdf: Path, settings: str) -> None:
+    """Write the figure. settings: JSON; scale, figure, set, factors {the paper's: the set's or null} and latents."""
+    chosen = json.loads(settings)
+    images = open_images(npy)
+    seeds = images[np.sort(stream(0, "seed images").choice(len(images), min(SEEDS, len(images)), replace=False))]
+    walkers = {}
+    for model, share in zip(models, shares, strict=True):
+        said = json.loads(share.read_text(encoding="utf-8"))
+        walkers[model.stem] = (open_replica(model, said), said)
+    figure = draw(walkers, seeds, chosen)
+    subject = chosen["set"].removeprefix("standin_")
+    standin = chosen["set"] != subject
+    number = chosen["figure"].removeprefix("figure")
+    what = f"rendered stand-ins, not {NAMES[subject]}" if standin else NAMES[subject]
+    figure.suptitle(f"Figure {number}, on {what}: one latent at a time")
+    style.save(figure, png, pdf, chosen["scale"], f"data: {chosen['set']}; below: the latent, what explains it")
