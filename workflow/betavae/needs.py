@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from betavae import picture_plan
 from betavae.plan import SUBSET, SWEEP, TRAINED, Plan
 
 Need = Callable[[Any, int], int]
 
-NETWORK = f"{TRAINED}|{SWEEP}|{SUBSET}"
+NETWORK = f"{TRAINED}|{SWEEP}|{SUBSET}|{picture_plan.PICTURE}"
 PIXELS, PAIRS = 4096, 3  # of shapes, which ICA is fitted on
 # The full grid (section 4.2).
 GRID = {"shape": 3, "scale": 6, "orientation": 40, "posX": 32, "posY": 32}
@@ -55,6 +56,8 @@ class Needs:
 
     def images(self, wildcards: Any) -> float:
         """Images of the job's data set as a share of all that there are."""
+        if picture := self.plan.picture(wildcards):
+            return picture_plan.images(self.plan.config, self._scale(wildcards), picture.set) / images_of({})
         grid = wildcards.get("grid", self.plan.preset(self._scale(wildcards))["grid"])
         return images_of(self.plan.config["grids"][grid]) / images_of({})
 

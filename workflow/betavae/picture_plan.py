@@ -6,6 +6,7 @@ What a set is of (chairs, faces, celeba) is its subject: the real set and its st
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from betavae.names import parse_beta
 from betavae.picture_sources import SOURCES, STANDINS
 
 SUBJECTS = tuple(SOURCES)
+LARGEST = 202_599  # images of CelebA, the largest set
 COLOURS = {"celeba": 3, "chairs": 1, "faces": 1}
 SETS = (*SOURCES, *STANDINS)
 OWN = r"beta[0-9.]+"
@@ -78,6 +80,13 @@ def standin_sizes(config: dict[str, Any], name: str) -> dict[str, int]:
     name, _, thin = name.partition("_thin")
     sizes = config["pictures"][name]
     return {factor: min(size, max(3, size // int(thin or 1))) for factor, size in sizes.items()}
+
+
+def images(config: dict[str, Any], scale: str, name: str) -> int:
+    """How many images a stand-in has at a scale; of a real set, which is not known here, as many as the largest."""
+    if name not in STANDINS:
+        return LARGEST
+    return math.prod(standin_sizes(config, folder(config, scale, name).rpartition("/")[2]).values())
 
 
 def training(config: dict[str, Any], scale: str, picture: Picture, seeds: list[int]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from betavae import picture_plan
 from betavae.errors import UserError
-from betavae.needs import images_of
-from betavae.plan import SUBSET, SWEEP, TRAINED, Plan
+from betavae.needs import NETWORK, images_of
+from betavae.plan import Plan
 
 NUMBER_MB = 4e-6  # a float32
 IMAGE_MB = 600e-6  # packed bits, and what an image takes compressed
@@ -45,13 +46,16 @@ def written(plan: Plan, rule: str, wildcards: Any) -> float:
         return 0
     preset = plan.preset(wildcards.scale)
     model = getattr(wildcards, "model", rule)
-    if re.fullmatch(f"{TRAINED}|{SWEEP}|{SUBSET}", model):
+    images = images_of(plan.config["grids"][preset["grid"]])
+    if re.fullmatch(NETWORK, model):
         trained = plan.training(wildcards.scale, model)
         # Means, and the log-variances beside them of all but InfoGAN.
         numbers = len(trained["seeds"]) * trained.get("latents", preset["latents"]) * (1 if model == "infogan" else 2)
     else:
         numbers = preset["latents"] * (3 * preset["replicas"] if model == "ica" else 1)
-    return NUMBER_MB * images_of(plan.config["grids"][preset["grid"]]) * numbers
+    if picture := plan.picture(wildcards):
+        images = picture_plan.images(plan.config, wildcards.scale, picture.set)
+    return NUMBER_MB * images * numbers
 
 
 def memory_mb() -> float:

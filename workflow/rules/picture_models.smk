@@ -32,9 +32,10 @@ rule picture_shares:
         model=PICTURE,
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=needs.mb(600, codes=4),
+        runtime=needs.minutes(5, passes=1),
     params:
         score=lambda wildcards, input: f"--score {input.score}" if "score" in input.keys() else "",
         code=plan.code("picture_shares"),
@@ -62,9 +63,10 @@ rule picture_table:
         set="|".join(SETS),
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=needs.mb(400, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         settings=plan.picture_table_settings,
         scores=lambda wildcards, input: f"--scores {input.scores}" if input.scores else "",
@@ -95,9 +97,10 @@ rule picture_figure:
         figure="|".join(FIGURES),
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=needs.mb(1500, network=2),
+        runtime=needs.minutes(5, network=0.05),
     params:
         settings=plan.picture_figure_settings,
         code=code_digest("picture_figure", "conv_vae"),
@@ -130,9 +133,10 @@ rule picture_traversal:
         picture=r"[a-z][a-z0-9._]*",
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=needs.mb(1500, network=2),
+        runtime=needs.minutes(5, network=0.05),
     params:
         scale=plan.scale,
         code=code_digest("picture_traversal", "conv_vae"),
@@ -163,9 +167,10 @@ rule held_out:
         "results/benchmarks/held_out.tsv"
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=needs.mb(1500, network=2),
+        runtime=needs.minutes(5, network=0.05),
     params:
         settings=plan.held_out_settings(),
         code=code_digest("picture_held_out", "conv_vae"),

@@ -15,8 +15,8 @@ rule standin:
         "../../envs/betavae.yaml"
     threads: 2
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=needs.mb(1000),
+        runtime=needs.minutes(20),
     params:
         name=lambda wildcards: wildcards.standin.partition("_thin")[0],
         sizes=lambda wildcards: json.dumps(standin_sizes(plan.config, wildcards.standin)),
@@ -44,8 +44,8 @@ rule import_pictures:
         "../../envs/betavae.yaml"
     threads: 8
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=needs.mb(2000),
+        runtime=needs.minutes(120),
     params:
         crop=lambda wildcards: f"--crop {crop}" if (crop := plan.config["pictures"][wildcards.real]["crop"]) else "",
         broken=lambda wildcards: plan.config["pictures"][wildcards.real]["broken"],
@@ -73,9 +73,10 @@ rule set_sheet:
         set="|".join([*SOURCES, *STANDINS]),
     conda:
         "../../envs/betavae.yaml"
+    threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=needs.mb(1000),
+        runtime=needs.minutes(10),
     params:
         code=plan.code("set_sheet"),
     message:
