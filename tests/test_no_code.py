@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from running import ROOT, TINY, last_line, snakemake
 
 PACKAGE = ROOT / "workflow" / "betavae"

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import CONFIG
-from running import TINY, last_line, snakemake
 
 from betavae import room
 from betavae.errors import UserError
 from betavae.plan import Plan
 from betavae.room import Need, check, free_mb, memory_mb, written
+from conftest import CONFIG
+from running import TINY, last_line, snakemake
 
 
 @pytest.mark.parametrize(
