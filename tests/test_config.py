@@ -68,6 +68,7 @@ REFUSED = [
     (("threads",), "many", ["`threads` is 'many'", "expected integer ≥ 1 and ≤ 64"]),
     (("threads",), True, ["`threads` is True", "expected integer"]),
     (("threads",), None, ["`threads` is None", "expected integer"]),
+    (("threads",), "\x1f", ["`threads` is '\\x1f'", "expected integer"]),  # no YAML at all
     (("threads",), 0, ["`threads` is 0", "expected integer ≥ 1"]),
     (("seed",), -1, ["`seed` is -1", "expected integer ≥ 0"]),
     (("seed",), 1.5, ["`seed` is 1.5", "expected integer"]),

@@ -236,11 +236,20 @@ def short(path):
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def torn_header(path):
+    """Found by hypothesis: NumPy's own reader ends in an error of Python's tokenizer."""
+    saved(lambda bits: bits)(path)
+    content = bytearray(path.read_bytes())
+    content[60:66] = bytes(6)
+    path.write_bytes(content)
+
+
 BITS = {
     "missing": (missing, ["no packed images"]),
     "text": (text, ["no packed images"]),
     "empty": (empty, ["no packed images"]),
     "truncated": (short, ["no packed images"]),
+    "a torn header": (torn_header, ["no packed images"]),
     "a pickle": (a_bare_pickle, ["no packed images"]),
     "pickled objects": (pickled, ["no packed images"]),
     "an archive": (archive, ["several arrays, expected one, uint8 of shape (images, 512)"]),

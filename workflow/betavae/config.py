@@ -60,7 +60,10 @@ def complete(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
     """`value` with the schema's defaults filled in, and the strings of `--config` read as the numbers that they are."""
     kinds = schema.get("type", [])
     if isinstance(value, str) and kinds != "string" and "string" not in kinds:
-        read = yaml.safe_load(value) if value else value
+        read = value
+        if value:
+            with contextlib.suppress(yaml.YAMLError):
+                read = yaml.safe_load(value)
         if isinstance(read, str) and kinds == "number":
             with contextlib.suppress(ValueError):
                 read = float(read)  # YAML takes 1e-3 for a word

@@ -7,6 +7,7 @@ in the pixels (the first layer of an encoder, a projection, a Gram matrix) need 
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ BYTES = PIXELS // 8
 # What h5py and NumPy raise on files that are damaged, or something else altogether.
 UNREADABLE = (
     OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError, EOFError, OverflowError,
-    MemoryError, SystemError,
+    MemoryError, SystemError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 TILE = 4  # positions a side of the square of positions whose images share a window: 4 measured fastest
 
@@ -33,7 +34,7 @@ def open_bits(path: Path, images: int | None = None) -> np.ndarray:
     """
     try:
         bits = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: no packed images ({error}); delete it and run the same command again") from error
     if not isinstance(bits, np.ndarray):
         raise UserError(
