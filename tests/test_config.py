@@ -44,7 +44,7 @@ REFUSED = [
         64,
         ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity, dcign"],
     ),
-    (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, choose_beta"]),
+    (("sclae",), "smoke", ["`sclae`", "did you mean `scale`?", "allowed: calibration, checkpoint_minutes"]),
     ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, continuity"]),
     ((*SWEEP, "beta"), [1], ["`beta`", "`scales.laptop.sweep`", "did you mean `betas`?", "latents, replicas"]),
     (("metrics", "mig"), {}, ["unknown key `mig` in `metrics`", "allowed: disentanglement_lib, zdiff"]),
