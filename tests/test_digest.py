@@ -60,13 +60,13 @@ def test_an_edited_docstring_changes_nothing(edit):
     before = digest.code_digest("train", "vae")
     edit("shapes", '"""Whether the points (u, v) of the object\'s own frame lie in the square."""', '"""Square."""')
     edit("shapes", '"""Draw the 2D shapes', '"""Draw all the 2D shapes')
-    edit("train", '"""Means of what the losses report', '"""Averages of what the losses report')
+    edit("history", '"""Means of what the losses report', '"""Averages of what the losses report')
     assert digest.code_digest("train", "vae") == before
 
 
 def test_a_docstring_taken_away_changes_nothing(edit):
     before = digest.code_digest("train", "vae")
-    edit("train", '        """step (records,) and each loss (records, R, …)."""\n', "")
+    edit("history", '        """step (records,) and each loss (records, R, …)."""\n', "")
     assert digest.code_digest("train", "vae") == before
 
 
