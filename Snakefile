@@ -49,8 +49,8 @@ include: "workflow/rules/choose.smk"
 include: "workflow/rules/tools.smk"
 
 
-rule all:
-    default_target: True
+# All that is computed; what it cost can only be told thereafter.
+rule results:
     input:
         rules.figure6.input,
         rules.stability.output,
@@ -73,6 +73,34 @@ rule all:
         ),
         rules.pictures.input,
         expand(rules.samples.output, model=plan.sampled_models()),
+
+
+rule cost:
+    input:
+        rules.results.input,
+    output:
+        csv="results/tables/cost.csv",
+        md="results/tables/cost.md",
+    log:
+        "results/logs/cost.log",
+    conda:
+        "envs/betavae.yaml"
+    params:
+        settings=lambda wildcards: plan.cost_settings(
+            {rule.name: str(rule.benchmark) for rule in workflow.rules if rule.benchmark}
+        ),
+        code=plan.code("cost"),
+    message:
+        "What each rule cost"
+    shell:
+        "python -m betavae cost --log {log} --csv {output.csv} --md {output.md} --settings {params.settings:q}"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.results.input,
+        rules.cost.output,
 
 
 onsuccess:
