@@ -81,8 +81,8 @@ include: "workflow/rules/picture_models.smk"
 include: "workflow/rules/tools.smk"
 
 
-rule all:
-    default_target: True
+# All that is computed; what it cost can only be told thereafter.
+rule results:
     input:
         rules.figure6.input,
         rules.stability.output,
@@ -114,6 +114,34 @@ rule all:
 onstart:
     begin(Path("results"))
     refuse_without_room(plan, list(workflow.dag.needrun_jobs()), Path("results"), here=workflow.local_exec)
+
+
+rule cost:
+    input:
+        rules.results.input,
+    output:
+        csv="results/tables/cost.csv",
+        md="results/tables/cost.md",
+    log:
+        "results/logs/cost.log",
+    conda:
+        "envs/betavae.yaml"
+    params:
+        settings=lambda wildcards: plan.cost_settings(
+            {rule.name: str(rule.benchmark) for rule in workflow.rules if rule.benchmark}
+        ),
+        code=plan.code("cost"),
+    message:
+        "What each rule cost"
+    shell:
+        "python -m betavae cost --log {log} --csv {output.csv} --md {output.md} --settings {params.settings:q}"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.results.input,
+        rules.cost.output,
 
 
 onsuccess:

@@ -547,6 +547,11 @@ class Plan:
             }
         )
 
+    def cost_settings(self, patterns: dict[str, str]) -> str:
+        """What the table of cost is read from: the folders of benchmark files and {rule: pattern of its files}."""
+        folders = [f"{folder}/benchmarks" for folder in (self.data(self.scale), f"results/{self.scale}", "results")]
+        return json.dumps({"scale": self.scale, "folders": folders, "patterns": patterns})
+
     def figure_settings(self) -> str:
         """The settings of Figure 6 right."""
         points = [[beta, latents, self.sweep_model(beta, latents)] for beta, latents in self.sweep_points()]
