@@ -10,6 +10,7 @@ from betavae.dcign import (
     LATENTS,
     Clamp,
     StackedUnpoolConv2d,
+    convolve_lit,
     draw,
     objective,
     pool,
@@ -107,6 +108,22 @@ def test_the_encoder_is_convolution_pooling_relu_and_two_layers(network, batch):
         expected = hidden @ last.weight[replica] + last.bias[replica]
         expected[:, LATENTS:-1] -= 2.0  # initial_logvar, of all latents but the tenth
         torch.testing.assert_close(torch.cat([mean[replica], logvar[replica]], -1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_convolution_has_the_maps_and_gradients_of_the_dense_one(pixels):
+    images = torch.from_numpy(pixels[:: len(pixels) // 7]).view(-1, 64, 64).clone()
+    images[0], images[1, 0, :5], images[1, 60:, 63] = 0, 1, 1  # an empty image, and one lit at its edges
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(5, 1, 3, 3, generator=generator).requires_grad_()
+    bias = torch.randn(5, generator=generator).requires_grad_()
+    ours = convolve_lit(images, weight, bias)
+    theirs = F.max_pool2d(F.conv2d(images[:, None], weight, bias, padding=1), 2).relu()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(ours.shape, generator=generator)
+    for mine, expected in zip(
+        *(torch.autograd.grad((maps * weights).sum(), (weight, bias)) for maps in (ours, theirs)), strict=True
+    ):
+        torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_encode_lit_equals_encode_on_real_images(network, bits, grid, pixels):
