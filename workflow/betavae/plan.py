@@ -512,7 +512,8 @@ class Plan:
     def training_mb(self, wildcards: Any) -> int:
         """Memory of a training job: weights, gradients, the optimiser's state, maps, torch and the mapped images."""
         model = wildcards.scale, wildcards.model
-        images = 8 * self.training(*model)["batch"]
+        chosen = self.training(*model)
+        images = 8 * chosen["batch"] * chosen.get("groups", 1)
         return 1100 + int(6 * 4 * self.weights(*model) / 1e6 + images * self.maps_mb(*model))
 
     def codes_mb(self, wildcards: Any) -> int:
