@@ -11,6 +11,8 @@ from betavae.dcign import (
     LATENTS,
     Clamp,
     StackedUnpoolConv2d,
+    convolve_all,
+    convolve_lit,
     draw,
     objective,
     pool,
@@ -31,10 +33,12 @@ SETTINGS = {
     "channels": [4, 6, 8],
     "units": 16,
     "initial_logvar": -6.0,
+    "initial_logit": 0.0,
     "optimiser": "adam",
     "learning_rate": 0.003,
     "momentum": 0.9,
     "decay": 0.99,
+    "groups": 1,
     "batch": 20,
     "steps": 100,
     "record_every": 50,
@@ -90,9 +94,8 @@ def test_unpooling_and_convolution_in_one_are_nearest_neighbours_then_a_convolut
         torch.testing.assert_close(layer(x)[replica], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("learns", [True, False])
-def test_pooling_takes_the_largest_of_four(learns):
-    maps = torch.randn(2, 3, 4, 6, 8, generator=torch.Generator().manual_seed(0)).requires_grad_(learns)
+def test_pooling_takes_the_largest_of_four():
+    maps = torch.randn(2, 3, 4, 6, 8, generator=torch.Generator().manual_seed(0))
     expected = torch.stack([F.max_pool2d(one, 2) for one in maps])
     torch.testing.assert_close(pool(maps), expected, rtol=0, atol=0)
 
@@ -108,6 +111,21 @@ def test_the_encoder_is_convolution_pooling_relu_and_two_layers(network, batch):
         expected = hidden @ last.weight[replica] + last.bias[replica]
         expected[:, LATENTS:-1] -= 2.0  # initial_logvar, of all latents but the tenth
         torch.testing.assert_close(torch.cat([mean[replica], logvar[replica]], -1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_convolution_has_the_maps_and_gradients_of_the_dense_one(pixels):
+    images = torch.from_numpy(pixels[:: len(pixels) // 7]).view(-1, 64, 64).clone()
+    images[0], images[1, 0, :5], images[1, 60:, 63] = 0, 1, 1  # an empty image, and one lit at its edges
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(5, 1, 3, 3, generator=generator).requires_grad_()
+    bias = torch.randn(5, generator=generator).requires_grad_()
+    ours, theirs = (convolve(images[:, None], weight, bias) for convolve in (convolve_lit, convolve_all))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(ours.shape, generator=generator)
+    for mine, expected in zip(
+        *(torch.autograd.grad((maps * weights).sum(), (weight, bias)) for maps in (ours, theirs)), strict=True
+    ):
+        torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_encode_lit_equals_encode_on_real_images(network, bits, grid, pixels):
@@ -130,6 +148,14 @@ def test_encode_lit_equals_encode_at_the_edges_of_the_image(network, corner):
         for window in (columns, torch.arange(4096)):
             for ours, theirs in zip(network.encode_lit(image[:, window], window), expected, strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_initial_logit_is_added_to_every_pixel():
+    plain, dark = DCIGN(1, (3, 4, 5), 12, -2.0), DCIGN(1, (3, 4, 5), 12, -2.0, -3.0)
+    for network in (plain, dark):
+        initialise(network, [0])
+    codes = torch.randn(1, 3, LATENTS, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(dark.decode(codes), plain.decode(codes) - 3.0)
 
 
 def test_images_are_generated_from_the_decoders_logits(network):
@@ -157,7 +183,7 @@ def posterior_gradients(network, batch, clamp, invariance):
     images, noise, active = batch
     mean, logvar = (values.detach().requires_grad_() for values in network.encode(images))
     network.encode = lambda images: (mean, logvar)
-    found = objective(network, images, noise, active, clamp, invariance)
+    found = objective(network, images, noise, active[:, None], clamp, invariance)
     found["loss"].sum().backward()
     return mean, logvar, found
 
@@ -195,7 +221,8 @@ def test_the_kl_passes_the_same_filter(network, batch):
 
 
 def test_the_objective_is_reconstruction_plus_kl(network, batch):
-    found = objective(network, *batch, "mean", 0.01)
+    images, noise, active = batch
+    found = objective(network, images, noise, active[:, None], "mean", 0.01)
     torch.testing.assert_close(found["loss"], found["reconstruction"] + found["kl"].sum(-1))
 
 
@@ -210,9 +237,42 @@ def test_a_step_varies_one_factor_and_its_latents_are_active():
     for step in range(400):
         varied = {factor for k, factor in enumerate(FACTORS) if len(np.unique(classes[step, :, k])) > 1}
         assert len(varied) == 1
-        assert set(np.flatnonzero(drawn["active"][step])) == set(ASSIGNED[varied.pop()])
+        assert set(np.flatnonzero(drawn["active"][step, 0])) == set(ASSIGNED[varied.pop()])
     assert drawn["noise"].shape == (400, 20, LATENTS)
     assert drawn["noise"].dtype == np.float32
+
+
+def test_each_of_a_steps_mini_batches_varies_a_factor_of_its_own():
+    grid = FactorGrid.thinned({})
+    drawn = draw(np.random.default_rng(0), 50, SETTINGS | {"groups": 4, "batch": 12}, grid)
+    assert drawn["images"].shape == (50, 48)
+    assert drawn["noise"].shape == (50, 48, LATENTS)
+    classes, kinds = grid.classes(drawn["images"]).reshape(50, 4, 12, 5), set()
+    for step, group in np.ndindex(50, 4):
+        varied = {factor for k, factor in enumerate(FACTORS) if len(np.unique(classes[step, group, :, k])) > 1}
+        assert len(varied) == 1
+        assert set(np.flatnonzero(drawn["active"][step, group])) == set(ASSIGNED[min(varied)])
+        kinds.add((group, min(varied)))
+    assert len(kinds) == 20  # each of them takes each factor in turn
+
+
+@pytest.mark.parametrize("clamp", ["mean", "first"])
+def test_a_step_of_two_mini_batches_is_the_mean_of_their_steps(network, batch, clamp):
+    """Loss and gradient, the clamp's and the pull's part in it included."""
+    images, noise, active = batch
+    active = torch.stack([active, active.flip(0)], dim=1)
+
+    def step(images, noise, active):
+        network.zero_grad()
+        found = objective(network, images, noise, active, clamp, 3.0)
+        found["loss"].sum().backward()
+        return found["loss"].detach(), [weights.grad.clone() for weights in network.parameters()]
+
+    loss, gradients = step(images, noise, active)
+    parts = [step(images[:, 3 * k : 3 * k + 3], noise[:, 3 * k : 3 * k + 3], active[:, k : k + 1]) for k in (0, 1)]
+    torch.testing.assert_close(loss, (parts[0][0] + parts[1][0]) / 2)
+    for together, first, second in zip(gradients, parts[0][1], parts[1][1], strict=True):
+        torch.testing.assert_close(together, (first + second) / 2, rtol=1e-3, atol=1e-4)
 
 
 def test_every_latent_but_the_tenth_is_assigned_to_one_factor():
@@ -225,7 +285,7 @@ def test_batch_types_come_in_the_ratio_asked_for_and_the_varied_factor_takes_all
     ratios = {"scale": 1, "orientation": 2, "posX": 1, "posY": 4, "shape": 8}
     drawn = draw(np.random.default_rng(0), 4000, SETTINGS | {"ratios": ratios}, grid)
     for factor, ratio in ratios.items():
-        steps = drawn["active"][:, ASSIGNED[factor][0]]
+        steps = drawn["active"][:, 0, ASSIGNED[factor][0]]
         assert steps.mean() == pytest.approx(ratio / 16, abs=0.025)
         found = grid.classes(drawn["images"][steps])[..., FACTORS.index(factor)]
         counts = np.bincount(found.ravel(), minlength=grid.size(factor))

@@ -112,7 +112,7 @@ class Needs:
 
     def batch_maps(self, wildcards: Any) -> float:
         """MB of such maps of a batch."""
-        return self.maps(wildcards) * max(each["batch"] for each in self._trainings(wildcards))
+        return self.maps(wildcards) * max(map(_batch, self._trainings(wildcards)))
 
     def passes(self, wildcards: Any) -> float:
         """Minutes that the job's model needs for all images of its data set, at most."""
@@ -123,7 +123,7 @@ class Needs:
         """Minutes that the training of the job's model takes, at most: three passes of each batch, and waiting."""
 
         def minutes(each: dict[str, Any]) -> float:
-            step = 3 * each["batch"] * _multiplications(each) / self._rate(each) + STEP_WAIT
+            step = 3 * _batch(each) * _multiplications(each) / self._rate(each) + STEP_WAIT
             return each["steps"] * step / 60
 
         return max(map(minutes, self._trainings(wildcards)))
@@ -166,6 +166,11 @@ class Needs:
     def _rate(self, training: dict[str, Any]) -> float:
         """Multiplications a second that the job's device reaches at least."""
         return GPU_RATE if self.gpu() else CPU_RATE * training["threads"]
+
+
+def _batch(training: dict[str, Any]) -> int:
+    """Images of a training step: a mini-batch, or the several of DC-IGN."""
+    return training["batch"] * training.get("groups", 1)
 
 
 def _weights(training: dict[str, Any]) -> int:

@@ -116,7 +116,7 @@ def parts_of(settings: dict[str, Any]) -> tuple[dict[str, Part], nn.Module]:
     players = system.players(network, chosen)
     with Listener(network) as listener:
         for player in players:
-            player.losses(torch.zeros(1, 2, PIXELS), inputs)
+            player.losses(torch.zeros(*inputs["images"].shape, PIXELS), inputs)
     parts = {name: Part(layers) for name, layers in listener.parts.items()}
     for name, parameter in network.named_parameters():
         part = parts.setdefault(name.split(".")[0], Part())
@@ -149,7 +149,8 @@ def rows_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     latents = f"{network.latents}{', Gaussian posterior' if network.posterior else ''}"
     rows.append({"part": "latents", "layers": latents})
-    steps = f"batch {settings['batch']}, {settings['steps']:,} steps"
+    groups = f"{settings['groups']} × " if settings.get("groups", 1) > 1 else ""
+    steps = f"batch {groups}{settings['batch']}, {settings['steps']:,} steps"
     total = sum(part.parameters for part in parts.values())
     return [*rows, {"part": "whole", "parameters": total, "optimiser": steps}]
 
