@@ -148,6 +148,7 @@ def test_in_a_browser_every_figure_has_a_size_animations_play_and_nothing_leaves
             const loaded = (image, uri) => image.src === uri && image.complete && image.naturalWidth > 0;
             (async () => {
               const sizes = {};
+              await find("head #tall", () => true);
               for (const [path, result] of Object.entries(results)) {
                 if (result.mime_type.startsWith("image")) {
                   app.setView({ content: "img", contentPath: result.data_uri, resultPath: path });
