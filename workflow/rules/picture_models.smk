@@ -100,7 +100,7 @@ rule picture_figure:
         runtime=10,
     params:
         settings=plan.picture_figure_settings,
-        code=code_digest("picture_figure", "conv_vae"),
+        code=code_digest("picture_figure", "conv_vae", "infogan"),
     message:
         "{wildcards.figure}: walks along single latents on pictures"
     shell:
@@ -135,7 +135,7 @@ rule picture_traversal:
         runtime=10,
     params:
         scale=plan.scale,
-        code=code_digest("picture_traversal", "conv_vae"),
+        code=code_digest("picture_traversal", "conv_vae", "infogan"),
     message:
         "All latents of {wildcards.picture} on {wildcards.set}"
     shell:
