@@ -6,10 +6,12 @@ import json
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from betavae.codes import HeldCodes
 from betavae.factors import FactorGrid
+from betavae.image_files import floats
 from betavae.names import NameRefused
 from betavae.picture_figure import latent_of
 from betavae.picture_held_out import alike, combinations, nearest, worded
@@ -29,6 +31,7 @@ from betavae.picture_set import Factors
 from betavae.picture_shares import carriers, found_by, joint_shares, of_replica, shares
 from betavae.picture_table import follows, rows_of
 from betavae.score import score
+from betavae.train import train
 
 GRID = FactorGrid((np.arange(8.0), np.arange(5.0), np.arange(3.0)), ("azimuth", "width", "legs"))
 CLASSES = GRID.classes()
@@ -103,6 +106,7 @@ def test_the_table_says_what_carries_each_factor_and_what_else_it_follows():
     said = {
         "model": "standin_chairs_beta5",
         "best": 1,
+        "posterior": True,
         "reconstruction": [None, 12.34],
         "replicas": [None, own],
     }
@@ -158,6 +162,8 @@ def test_the_metric_scores_codes_by_the_factors_of_any_grid(metric):
         ("standin_chairs_beta5", Picture("standin_chairs", "beta5", False)),
         ("chairs_beta0.5", Picture("chairs", "beta0.5", False)),
         ("standin_chairs_beta5_held_out", Picture("standin_chairs", "beta5", True)),
+        ("faces_infogan", Picture("faces", "infogan", False)),
+        ("faces_infogan_held_out", None),
         ("beta5", None),
         ("beta4_stride4", None),
         ("dcign", None),
@@ -188,6 +194,51 @@ def test_a_thinned_stand_in_keeps_three_values_of_each_factor_or_all_it_has(conf
     assert folder(config, "smoke", "standin_chairs") == "results/data/standin_chairs_thin4"
     assert folder(config, "laptop", "standin_chairs") == "results/data/standin_chairs"
     assert folder(config, "smoke", "chairs") == "results/data/chairs"
+
+
+def test_an_infogan_on_pictures_has_the_scales_settings_and_the_sets_colours(config):
+    found = training(config, "paper", parse_picture("standin_celeba_infogan"), [0, 1])
+    assert (found["system"], found["colours"], found["dark"], found["seeds"]) == ("infogan", 3, 0, [0, 1])
+    assert found["channels"] == [128, 64]
+    assert "sheets" not in found
+
+
+def test_an_infogan_in_colour_trains_and_encodes_whole_pictures():
+    settings = {
+        "system": "infogan",
+        "seeds": [0, 1],
+        "colours": 3,
+        "dark": 0,
+        "latents": 2,
+        "noise": 1,
+        "fully_connected": 64,
+        "channels": [3, 2],
+        "recognition": 4,
+        "optimiser": "adam",
+        "generator_learning_rate": 1e-3,
+        "discriminator_learning_rate": 1e-3,
+        "information_weight": 1,
+        "instance_noise": 0.2,
+        "batch": 4,
+        "steps": 3,
+        "record_every": 2,
+    }
+    images = np.random.default_rng(0).integers(0, 256, (GRID.images, 64, 64, 3)).astype(np.uint8)
+    network, history = train(settings, images, GRID, torch.device("cpu"), "infogan")
+    assert np.isfinite(history.arrays()["generator_loss"]).all()
+    network.eval()
+    pixels = floats(torch.from_numpy(images[:5]))
+    with torch.no_grad():
+        codes, none = network.encode_lit(pixels, torch.arange(3 * 4096))
+        torch.testing.assert_close(codes, network.encode(pixels.expand(2, -1, -1)))
+        assert none is None
+        assert network.generate(codes).shape == (2, 5, 3 * 4096)
+
+
+def test_codes_without_a_posterior_are_live_by_their_variance():
+    own = of_replica(made_up_codes(), None, Factors.of_grid(GRID))
+    assert own["live"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(own["said"], made_up_codes().var(0), rtol=1e-5)
 
 
 def test_the_papers_scale_trains_table_1(config):

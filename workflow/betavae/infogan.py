@@ -1,4 +1,4 @@
-"""InfoGAN on the 2D shapes (Chen et al. 2016; Table 1 of the β-VAE paper), replicas stacked.
+"""InfoGAN on the 2D shapes and on pictures (Chen et al. 2016; Table 1 of the β-VAE paper), replicas stacked.
 
 A generator G makes images of five codes c ~ U(−1, 1) and five noise variables ~ U(−1, 1); a discriminator D tells
 them from the data; a recognition network Q reads the codes off an image. The five means that Q infers are the
@@ -22,6 +22,8 @@ sigmoid; Q: D's trunk, FC 128, FC 5; Adam, 1e-3 for G, 2e-4 for D; instance nois
 - An image is generated from codes alone with the noise variables at 0, the middle of their range.
 - Weights begin as Xavier's and biases at zero, as for all systems; biases before a batch norm, which would take them
   away again, stay there. 1.5 is taken from G's last layer before the tanh: images begin dark, as the data are.
+- On pictures, of which the paper says no more than that it was tried, it is the same network with as many maps at
+  either end as there are colours, and begins in the middle grey.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from betavae.stacked import StackedBatchNorm, StackedConv2d, StackedConvTranspos
 from betavae.stream import stream
 from betavae.systems import Player
 
-DARK = 1.5  # taken from G's last layer before the tanh
+DARK = 1.5  # taken from G's last layer before the tanh on the 2D shapes
 LEAK = 0.1  # slope of the leaky ReLUs below zero
 COARSE = 8  # side of the maps between the fully connected layers and the (de)convolutions
 TABLE = 1 << 20  # normals in a replica's table of instance noise
@@ -54,7 +56,8 @@ class InfoGAN(nn.Module):
     """Generator, the trunk that discriminator and recognition share, and the heads of these two.
 
     `fully_connected` is the width of G's and D's fully connected layers, `channels` those of G's two printed
-    deconvolutions, `recognition` the width of Q's own layer.
+    deconvolutions, `recognition` the width of Q's own layer; `colours` is 1 or 3, `dark` what is taken from G's last
+    layer before the tanh.
     """
 
     traversal = (-1.0, 1.0)
@@ -68,9 +71,11 @@ class InfoGAN(nn.Module):
         fully_connected: int,
         channels: Sequence[int],
         recognition: int,
+        colours: int = 1,
+        dark: float = DARK,
     ) -> None:
         super().__init__()
-        self.latents, self.noise = latents, noise
+        self.latents, self.noise, self.colours, self.dark = latents, noise, colours, dark
         maps, (wide, narrow) = fully_connected // COARSE**2, channels
         resize = {"kernel": 4, "stride": 2, "padding": 1}  # twice, or half, the side
         self.generator = nn.Sequential(
@@ -87,12 +92,12 @@ class InfoGAN(nn.Module):
             StackedConvTranspose2d(replicas, wide, narrow, **resize),
             StackedBatchNorm(replicas, narrow),
             nn.ReLU(inplace=True),
-            StackedConvTranspose2d(replicas, narrow, 1, **resize),
+            StackedConvTranspose2d(replicas, narrow, colours, **resize),
             nn.Flatten(2),
         )
         self.trunk = nn.Sequential(
-            nn.Unflatten(2, (1, SIDE, SIDE)),
-            StackedConv2d(replicas, 1, narrow, **resize),
+            nn.Unflatten(2, (colours, SIDE, SIDE)),
+            StackedConv2d(replicas, colours, narrow, **resize),
             nn.LeakyReLU(LEAK, inplace=True),
             StackedConv2d(replicas, narrow, wide, **resize),
             StackedBatchNorm(replicas, wide),
@@ -118,11 +123,11 @@ class InfoGAN(nn.Module):
                     layer.bias.requires_grad_(False)
 
     def make(self, inputs: Tensor) -> Tensor:
-        """Images (R, n, 4096) in [−1, 1] of codes and noise variables (R, n, M + noise)."""
-        return (self.generator(inputs) - DARK).tanh()
+        """Images (R, n, P) in [−1, 1], P = 4096 a colour, of codes and noise variables (R, n, M + noise)."""
+        return (self.generator(inputs) - self.dark).tanh()
 
     def judge(self, images: Tensor, track: bool) -> tuple[Tensor, Tensor]:
-        """D's logits (R, batch) that images (R, batch, 4096) in [−1, 1] are data, and the means (R, batch, M) that Q
+        """D's logits (R, batch) that images (R, batch, P) in [−1, 1] are data, and the means (R, batch, M) that Q
         infers; with `track` the batch norms' running moments follow this batch.
         """
         for layer in (*self.trunk, *self.recognition):
@@ -132,15 +137,22 @@ class InfoGAN(nn.Module):
         return self.discrimination(features).squeeze(-1), self.recognition(features)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes (R, n, M) of images (R, n, 4096) in [0, 1]."""
+        """Codes (R, n, M) of images (R, n, P) in [0, 1]."""
         return self.recognition(self.trunk(2 * images - 1))
 
     def encode_lit(self, pixels: Tensor, columns: Tensor) -> tuple[Tensor, None]:
         """As `encode`, for images (n, P) that are zero outside `columns` (P,), for all replicas; in evaluation only.
 
-        Far from an object every map is what it is for a dark image: the convolutions run where it reaches.
+        Far from an object every map is what it is for a dark image: the convolutions run where it reaches. Pictures in
+        colour are taken as a whole.
         """
-        return torch.cat([self._encode_window(part, columns) for part in pixels.split(AT_ONCE)], dim=1), None
+        encode = self._encode_window if self.colours == 1 else self._encode_whole
+        return torch.cat([encode(part, columns) for part in pixels.split(AT_ONCE)], dim=1), None
+
+    def _encode_whole(self, pixels: Tensor, columns: Tensor) -> Tensor:
+        whole = pixels.new_zeros(len(pixels), self.colours * PIXELS)
+        whole[:, columns] = pixels
+        return self.encode(whole.expand(self.discrimination.weight.shape[0], -1, -1))
 
     def _encode_window(self, pixels: Tensor, columns: Tensor) -> Tensor:
         used = pixels.amax(0) > 0
@@ -169,7 +181,7 @@ class InfoGAN(nn.Module):
         raise AssertionError("the trunk has no Flatten")
 
     def generate(self, codes: Tensor) -> Tensor:
-        """Images (R, n, 4096) in [0, 1] of codes (R, n, M), the noise variables at 0."""
+        """Images (R, n, P) in [0, 1] of codes (R, n, M), the noise variables at 0."""
         return self.sample(F.pad(codes, (0, self.noise)))
 
     def sample(self, inputs: Tensor) -> Tensor:
@@ -197,7 +209,7 @@ def information_bound(codes: Tensor, means: Tensor) -> Tensor:
 def network_of(settings: dict[str, Any]) -> InfoGAN:
     """The network that `settings` describe, weights zero."""
     sizes = (settings[key] for key in ("latents", "noise", "fully_connected", "channels", "recognition"))
-    return InfoGAN(len(settings["seeds"]), *sizes)
+    return InfoGAN(len(settings["seeds"]), *sizes, settings.get("colours", 1), settings.get("dark", DARK))
 
 
 def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
@@ -220,22 +232,23 @@ class InstanceNoise:
     step: the same on every device. Two images whose places lie closer than 4096 share noise, moved.
     """
 
-    def __init__(self, seeds: Sequence[int], variance: float, device: torch.device) -> None:
-        tables = [stream(seed, "instance noise").standard_normal(TABLE + PIXELS - 1, np.float32) for seed in seeds]
+    def __init__(self, seeds: Sequence[int], variance: float, device: torch.device, pixels: int = PIXELS) -> None:
+        tables = [stream(seed, "instance noise").standard_normal(TABLE + pixels - 1, np.float32) for seed in seeds]
         self._windows = (
-            torch.from_numpy(np.float32(math.sqrt(variance)) * np.stack(tables)).to(device).unfold(1, PIXELS, 1)
+            torch.from_numpy(np.float32(math.sqrt(variance)) * np.stack(tables)).to(device).unfold(1, pixels, 1)
         )
         self._replicas = torch.arange(len(seeds), device=device)[:, None]
 
     def add(self, images: Tensor, offsets: Tensor) -> Tensor:
-        """Images (R, batch, 4096) with the noise that begins at `offsets` (R, batch)."""
+        """Images (R, batch, P) with the noise that begins at `offsets` (R, batch)."""
         return images + self._windows[self._replicas, offsets]
 
 
 def players(network: InfoGAN, settings: dict[str, Any]) -> list[Player]:
     """D with Q, then G, which is judged on the samples that D has just seen."""
     weight = settings["information_weight"]
-    noise = InstanceNoise(settings["seeds"], settings["instance_noise"], network.discrimination.weight.device)
+    on, pixels = network.discrimination.weight.device, network.colours * PIXELS
+    noise = InstanceNoise(settings["seeds"], settings["instance_noise"], on, pixels)
     samples: list[Tensor] = []
 
     def bound(drawn: dict[str, Tensor], means: Tensor) -> Tensor:

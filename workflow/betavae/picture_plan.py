@@ -17,8 +17,7 @@ SUBJECTS = tuple(SOURCES)
 LARGEST = 202_599  # images of CelebA, the largest set
 COLOURS = {"celeba": 3, "chairs": 1, "faces": 1}
 SETS = (*SOURCES, *STANDINS)
-OWN = r"beta[0-9.]+"
-PICTURE = rf"(?:{'|'.join(SETS)})_{OWN}(?:_held_out)?"
+PICTURE = rf"(?:{'|'.join(SETS)})_(?:infogan|beta[0-9.]+(?:_held_out)?)"
 TRAINING = ("channels", "units", "latents", "sigma", "optimiser", "learning_rate", "batch", "steps", "record_every")
 
 
@@ -52,10 +51,11 @@ class Picture(NamedTuple):
 
 def parse_picture(name: str) -> Picture | None:
     """What a model's name says, None where it is no model on a picture set; NameRefused for an odd β."""
-    found = re.fullmatch(rf"({'|'.join(SETS)})_({OWN})(_held_out)?", name)
-    if not found:
+    found = re.fullmatch(rf"({'|'.join(SETS)})_(infogan|beta[0-9.]+)(_held_out)?", name)
+    if not found or not re.fullmatch(PICTURE, name):
         return None
-    parse_beta(found[2])
+    if found[2] != "infogan":
+        parse_beta(found[2])
     return Picture(found[1], found[2], bool(found[3]))
 
 
@@ -92,6 +92,10 @@ def images(config: dict[str, Any], scale: str, name: str) -> int:
 def training(config: dict[str, Any], scale: str, picture: Picture, seeds: list[int]) -> dict[str, Any]:
     """All that shapes the training of a model on pictures."""
     preset = config["scales"][scale]["pictures"]
+    if picture.model == "infogan":
+        own = {k: v for k, v in config["scales"][scale]["infogan"].items() if k not in ("replicas", "sheets")}
+        looks = {"colours": COLOURS[picture.subject], "dark": 0}
+        return {"system": "infogan", "seeds": seeds, **looks, **own, "threads": config["threads"]}
     return {
         "system": "conv_vae",
         "beta": parse_beta(picture.model)[0],

@@ -13,7 +13,7 @@ import numpy as np
 from betavae import job
 from betavae.codes import StoredCodes
 from betavae.dcign_factors import explained
-from betavae.factor_shares import COUNTED, LIVE_KL
+from betavae.factor_shares import COUNTED, live_latents
 from betavae.picture_set import Factors, open_factors
 from betavae.pictures import best_replica
 
@@ -50,13 +50,17 @@ def found_by(of_factor: np.ndarray, carried: list[int | None]) -> list[bool]:
     return [latent is not None and bool(row[latent] > COUNTED) for row, latent in pairs]
 
 
-def of_replica(codes: np.ndarray, kl: np.ndarray, factors: Factors | None) -> dict[str, Any]:
-    """What one replica's latents follow, codes (N, M), kl (M,) in nats; of unknown factors nothing is said."""
-    said: dict[str, Any] = {"kl": kl, "live": np.flatnonzero(kl > LIVE_KL)}
+def of_replica(codes: np.ndarray, kl: np.ndarray | None, factors: Factors | None) -> dict[str, Any]:
+    """What one replica's latents follow, codes (N, M), kl (M,) in nats where there is one; of unknown factors nothing
+    is said. `said`: the KL of each latent, or its variance.
+    """
+    variance = codes.var(0, dtype=np.float64)
+    lives = live_latents(variance, kl)
+    said: dict[str, Any] = {"said": variance if kl is None else kl, "live": np.flatnonzero(lives)}
     if factors is None:
         return said
     alone = shares(codes, factors.classes)
-    carried = carriers(alone, kl > LIVE_KL)
+    carried = carriers(alone, lives)
     together = joint_shares(codes, factors.classes, factors.sizes)
     return said | {
         "shares": dict(zip(factors.names, alone, strict=True)),
@@ -67,16 +71,19 @@ def of_replica(codes: np.ndarray, kl: np.ndarray, factors: Factors | None) -> di
 
 
 def main(*, codes: Path, dataset: Path, summary: Path, output: Path, score: Path | None = None) -> None:
-    """Write the file. The replica that stands for the model is the best by its score, else that of the lowest loss."""
+    """Write the file. The replica that stands for the model is the best by its score; without one that of the lowest
+    loss, or, where there is none (InfoGAN), the first.
+    """
     factors = open_factors(dataset)
     with h5py.File(summary) as file:
-        kl, reconstruction = file["kl"][:], file["reconstruction"][:]
-        beta = json.loads(file.attrs["settings"])["beta"]
+        kl, reconstruction = (file[name][:] if name in file else None for name in ("kl", "reconstruction"))
+        beta = json.loads(file.attrs["settings"]).get("beta")
     with h5py.File(dataset) as file:
         stored = StoredCodes(codes, len(file["images"]))
-    loss = reconstruction + beta * kl.sum(1)
     lost = [replica for replica in range(stored.replicas) if stored.diverged(replica)]
-    standing = None if len(lost) == stored.replicas else int(np.nanargmin(loss))
+    loss = np.arange(stored.replicas) if kl is None else reconstruction + beta * kl.sum(1)
+    loss = [np.inf if replica in lost else value for replica, value in enumerate(loss)]
+    standing = None if len(lost) == stored.replicas else int(np.argmin(loss))
     if score is not None:
         best = best_replica(json.loads(score.read_text(encoding="utf-8")))
         standing = best[0] if best else None
@@ -86,9 +93,15 @@ def main(*, codes: Path, dataset: Path, summary: Path, output: Path, score: Path
             "model": codes.stem,
             "best": standing,
             "diverged": lost,
-            "reconstruction": [None if replica in lost else value for replica, value in enumerate(reconstruction)],
+            "posterior": kl is not None,
+            "reconstruction": [
+                None if replica in lost or reconstruction is None else reconstruction[replica]
+                for replica in range(stored.replicas)
+            ],
             "replicas": [
-                None if replica in lost else of_replica(stored.codes(replica), kl[replica], factors)
+                None
+                if replica in lost
+                else of_replica(stored.codes(replica), None if kl is None else kl[replica], factors)
                 for replica in range(stored.replicas)
             ],
             "provenance": job.provenance("picture_shares"),

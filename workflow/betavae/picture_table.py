@@ -38,9 +38,10 @@ def rows_of(said: dict[str, Any], score: dict[str, Any] | None) -> list[dict[str
         if own is None:
             rows.append(row | {"reconstruction (nats)": "diverged"})
             continue
-        row["reconstruction (nats)"] = f"{said['reconstruction'][replica]:.1f}"
-        row["KL (nats)"] = f"{sum(own['kl']):.2f}"
-        row["live latents"] = f"{len(own['live'])} of {len(own['kl'])}"
+        if said["posterior"]:
+            row["reconstruction (nats)"] = f"{said['reconstruction'][replica]:.1f}"
+            row["KL (nats)"] = f"{sum(own['said']):.2f}"
+        row["live latents"] = f"{len(own['live'])} of {len(own['said'])}"
         if "shares" in own:
             row["factors found"] = f"{len(own['found'])} of {len(own['shares'])}"
             row |= {factor.replace("_", " "): follows(own, factor) for factor in own["shares"]}
@@ -58,8 +59,8 @@ def main(*, shares: list[Path], csv: Path, md: Path, settings: str, scores: list
     caption = (
         f"# Models on `{chosen['set']}`, scale `{chosen['scale']}`\n\n"
         "Score: the paper's metric on all factors of the set, mean over the classifier seeds. Under each factor: the "
-        "live latent (KL > 0.1 nats) of whose variance it explains most, that share, and what else explains most of "
-        f"the same latent (from {BESIDE:g} on; a × b: the two together, beyond what each does alone). A factor is "
+        "live latent (KL > 0.1 nats; of InfoGAN, by variance) of whose variance it explains most, that share, and what "
+        f"else explains most of the same latent (from {BESIDE:g} on; a × b: the two together, beyond what each does alone). A factor is "
         "found where it explains more than two thirds of a latent."
     )
     write_table(csv, md, [{column: row.get(column, "") for column in columns} for row in rows], caption)

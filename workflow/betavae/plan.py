@@ -209,7 +209,9 @@ class Plan:
         name = f"{wildcards.set}_{wildcards.picture}"
         try:
             if not picture_plan.parse_picture(name):
-                raise NameRefused(f"no model on pictures is called {wildcards.picture!r}; allowed: beta<number>")
+                raise NameRefused(
+                    f"no model on pictures is called {wildcards.picture!r}; allowed: beta<number>, infogan"
+                )
         except NameRefused as error:
             sys.exit(f"{target}: {error}")
         return self.score(name)
@@ -415,7 +417,7 @@ class Plan:
         """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
         preset = self.preset(scale)
         if re.fullmatch(picture_plan.PICTURE, model):
-            return preset["pictures"]["replicas"]
+            return preset["infogan" if model.endswith("_infogan") else "pictures"]["replicas"]
         part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
         return part["replicas"]
 

@@ -95,7 +95,7 @@ def open_replica(model: Path, shares: dict[str, Any]) -> Walker | None:
         return None
     name = picture_title(model.stem)
     network = load_model(model, CPU, replica)[0]
-    return Walker(f"{name}, replica {replica}", network, np.array(shares["replicas"][replica]["kl"]))
+    return Walker(f"{name}, replica {replica}", network, np.array(shares["replicas"][replica]["said"]))
 
 
 def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tuple[Walker | None, dict[str, Any]]:
