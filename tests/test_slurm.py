@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 
 import one_node_slurm
 from running import ROOT, TINY, command, environment, snakemake
@@ -25,6 +24,8 @@ FOR_TESTS = (
     *("--slurm-init-seconds-before-status-checks", "2"),
     *("--seconds-between-status-checks", "1"),
 )
+# The tests' scale, but for the device: where CUDA finds none, the CPU computes all the same.
+ASKING_FOR_GPUS = ("--config", "device=auto", "--configfile", str(TINY))
 
 
 class Job(NamedTuple):
@@ -87,18 +88,10 @@ def slurm(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def with_gpu(tmp_path_factory) -> Path:
-    """The tests' config, but for the device: a GPU is asked for, and where CUDA finds none the CPU computes."""
-    overlay = tmp_path_factory.mktemp("config") / "gpu.yaml"
-    overlay.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"device": "auto"}))
-    return overlay
-
-
-@pytest.fixture(scope="module")
-def on_slurm(slurm, with_gpu, tmp_path_factory) -> Path:
+def on_slurm(slurm, tmp_path_factory) -> Path:
     """A folder in which `all` was run on Slurm, from nothing, the sweep's trainings as a job array."""
     folder = tmp_path_factory.mktemp("run")
-    arguments = (*FOR_TESTS, "--slurm-array-jobs", "train_sweep", "all", "--configfile", str(with_gpu))
+    arguments = (*FOR_TESTS, "--slurm-array-jobs", "train_sweep", "all", *ASKING_FOR_GPUS)
     run = snakemake(folder, *arguments, timeout=3000)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
@@ -149,14 +142,14 @@ def test_small_jobs_do_not_flood_the_queue(jobs):
     assert {job.state for job in jobs} == {"COMPLETED"}
 
 
-def test_a_failing_job_says_why_on_the_terminal_and_is_retried_with_more(on_slurm, with_gpu):
+def test_a_failing_job_says_why_on_the_terminal_and_is_retried_with_more(on_slurm):
     """On the way: a GPU asked for by `gres`, as README.md of the profile shows."""
     bits = on_slurm / "results/data/tiny/dsprites_bits.npy"
     stamp = bits.stat()
     bits.write_bytes(bits.read_bytes()[:100])
     os.utime(bits, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     by_gres = ("--set-resources", "train:gpu=0", "train:gres=gpu:1")
-    target = ("--retries", "1", "results/metric_beta9.json", "--configfile", str(with_gpu))
+    target = ("--retries", "1", "results/metric_beta9.json", *ASKING_FOR_GPUS)
     run = snakemake(on_slurm, *FOR_TESTS, *by_gres, *target)
     assert run.returncode != 0
     assert "dsprites_bits.npy: no packed images" in run.stdout + run.stderr
@@ -167,12 +160,12 @@ def test_a_failing_job_says_why_on_the_terminal_and_is_retried_with_more(on_slur
     assert second.minutes == pytest.approx(2 * first.minutes, abs=2)
 
 
-def test_ctrl_c_leaves_no_job_behind(slurm, with_gpu, tmp_path):
+def test_ctrl_c_leaves_no_job_behind(slurm, tmp_path):
     """On the way: a GPU model asked for."""
     endless = tmp_path / "endless.yaml"
     endless.write_text("scales: {tiny: {steps: 10000000}}")
     by_model = ("--set-resources", "train:gpu_model=toy", "--retries", "0")
-    arguments = (*FOR_TESTS, *by_model, "results/metric_beta4.json", "--configfile", str(with_gpu), str(endless))
+    arguments = (*FOR_TESTS, *by_model, "results/metric_beta4.json", *ASKING_FOR_GPUS, str(endless))
     with subprocess.Popen(
         command(tmp_path, *arguments),
         cwd=ROOT,
