@@ -102,7 +102,7 @@ def test_trainings_run_side_by_side_each_on_a_gpu_of_its_own(pretended, tmp_path
         command(tmp_path, *arguments), env=environment(), capture_output=True, text=True, timeout=1200, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "gpu=3" in run.stdout + run.stderr
+    assert re.search(r"^Provided resources: .*gpu\W.*\b3\b", run.stdout + run.stderr, re.MULTILINE)
     logs = [(tmp_path / f"results/tiny/logs/train_{model}.log").read_text() for model in models]
     used = [re.search("^GPU (.*) of 2, 5, GPU-8f3e$", log, re.MULTILINE)[1] for log in logs]
     # The second is taken only while the first one is; and since Snakemake starts no more than there are, none waits.
