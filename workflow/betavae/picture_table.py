@@ -60,7 +60,7 @@ def main(*, shares: list[Path], csv: Path, md: Path, settings: str, scores: list
         f"# Models on `{chosen['set']}`, scale `{chosen['scale']}`\n\n"
         "Score: the paper's metric on all factors of the set, mean over the classifier seeds. Under each factor: the "
         "live latent (KL > 0.1 nats; of InfoGAN, by variance) of whose variance it explains most, that share, and what "
-        f"else explains most of the same latent (from {BESIDE:g} on; a × b: the two together, beyond what each does alone). A factor is "
-        "found where it explains more than two thirds of a latent."
+        f"else explains most of the same latent (from {BESIDE:g} on; a × b: the two together, beyond what each does "
+        "alone). A factor is found where it explains more than two thirds of a latent."
     )
     write_table(csv, md, [{column: row.get(column, "") for column in columns} for row in rows], caption)
