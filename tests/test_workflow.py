@@ -26,6 +26,8 @@ from running import ROOT, TINY, last_line, planned, snakemake
         ("results/figures/figure7_raw_pixels.png", ["raw_pixels", "a model with a codes file"]),
         ("results/tables/factors_beta4.0.md", ["beta4.0", "'beta4'"]),
         ("results/continuity/metric_stride0.json", ["stride0", "stride<1…31>"]),
+        ("results/standin_chairs/metric_beta5.0.json", ["beta5.0", "'beta5'"]),
+        ("results/standin_chairs/metric_pca.json", ["pca", "beta<number>, infogan"]),
         ("results/figures/traversal_pca.gif", ["traversal_pca", "no decoder", "beta<number>"]),
         ("results/figures/compare_beta1-betafour.png", ["compare_beta1-betafour", "'betafour'"]),
         ("results/figures/compare_beta4-beta4_z10.png", ["two or more different models", "'-'"]),
@@ -54,11 +56,15 @@ def test_a_wrong_config_stops_before_any_job_with_one_line(tmp_path, arguments, 
 
 def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_models(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "all")
-    sweep = yaml.safe_load((ROOT / "config.yaml").read_text())["scales"]["laptop"]["sweep"]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    sweep = config["scales"]["laptop"]["sweep"]
     points = len(sweep["betas"]) * len(sweep["latents"])
     shared = len({1, 4} & set(sweep["betas"])) * (10 in sweep["latents"])
     figure8 = jobs["publish_continuity"]
-    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + figure8
+    on_pictures = sum(len(config["pictures"]["models"][subject]) for subject in config["pictures"]["in_all"])
+    assert jobs["picture_shares"] == jobs["picture_traversal"] == on_pictures >= 4
+    assert jobs["standin"] == jobs["picture_figure"] == jobs["picture_table"] == len(config["pictures"]["in_all"])
+    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + figure8 + on_pictures
     assert jobs["train_sweep"] == jobs["encode_sweep"] == points - shared
     assert jobs["publish_sweep"] == points
     assert jobs["dataset"] == jobs["figure6_left"] == jobs["figure6_right"] == jobs["figure8"] == 1
@@ -68,6 +74,11 @@ def test_the_default_scale_trains_each_model_once_and_the_sweep_reads_the_main_m
 def test_any_beta_is_trained_on_demand(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "results/metric_beta7.5.json")
     assert jobs == {"dataset": 1, "train": 1, "encode": 1, "score": 1, "publish_score": 1}
+
+
+def test_any_model_is_trained_on_any_stand_in_on_demand(tmp_path):
+    jobs = planned(tmp_path, "--cores", "1", "results/standin_celeba/metric_beta7.5.json")
+    assert jobs == {"standin": 1, "train": 1, "encode": 1, "score": 1, "publish_picture_score": 1}
 
 
 def test_models_are_compared_by_name_and_trained_where_they_are_not_yet(tmp_path):
@@ -86,7 +97,8 @@ def test_models_are_compared_by_name_and_trained_where_they_are_not_yet(tmp_path
 def test_the_paper_scale_plans_the_whole_protocol(tmp_path):
     jobs = planned(tmp_path, "--cores", "1", "all", "--config", "scale=paper")
     # Figure 8's whole data set is the main model.
-    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + jobs["publish_continuity"] - 1
+    on_pictures = jobs["picture_shares"]
+    assert jobs["train"] == 3 + len(NAMED_SYSTEMS) + jobs["publish_continuity"] - 1 + on_pictures
     assert jobs["train_sweep"] == 6 * 8 - 2
 
 
