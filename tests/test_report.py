@@ -101,7 +101,7 @@ def report(finished):
 
 def embedded(html, name):
     """A value of the report's script."""
-    return json.loads(re.search(rf"var {name} = (.*);\n", html)[1])
+    return json.loads(re.search(rf"var {name} = (.*);\n", html.split(f'<script id="{name.replace("_", "-")}">')[1])[1])
 
 
 def test_the_report_holds_every_figure_table_and_animation_with_a_caption(report):
@@ -135,8 +135,8 @@ def test_in_a_browser_every_figure_has_a_size_animations_play_and_nothing_leaves
             const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
             const find = async (query, ready) => {
               for (let i = 0; i < 500; i++) {
-                const element = document.querySelector(query);
-                if (element && ready(element)) return element;
+                const element = [...document.querySelectorAll(query)].find(ready);
+                if (element) return element;
                 await soon();
               }
               return null;
