@@ -71,19 +71,19 @@ def test_a_replica_of_a_stack_agrees_with_the_network_trained_alone(bits, grid, 
     assert relative_difference(weights(stack, 0), weights(stack, 1)) > 0.1
 
 
-def test_outer_layers_learn_at_their_share_of_the_rate(bits, grid):
+def test_layers_that_face_pixels_learn_at_their_share_of_the_rate(bits, grid):
     """Adam's first step moves each weight by its learning rate, whatever the gradient."""
-    settings = SETTINGS | {"outer_rate": 0.25, "steps": 1}
+    settings = SETTINGS | {"pixel_rate": 0.25, "steps": 1}
     before, (after, _) = build(settings, CPU), train(settings, bits, grid, CPU, "one step")
-    outer = {"encoder.0", "encoder.4", "decoder.6"}
+    ends = {"encoder.0", "decoder.6"}
     for (name, start), end in zip(before.named_parameters(), after.parameters(), strict=True):
         moved = (end - start).abs().max().item()
-        share = 0.25 if name.rpartition(".")[0] in outer else 1.0
+        share = 0.25 if name.rpartition(".")[0] in ends else 1.0
         assert moved == pytest.approx(share * SETTINGS["learning_rate"], rel=1e-3), name
 
 
 def test_the_rate_of_all_layers_falls_to_zero(bits, grid):
-    settings = SETTINGS | {"outer_rate": 0.5, "anneal": 0.5, "steps": 10}
+    settings = SETTINGS | {"pixel_rate": 0.5, "anneal": 0.5, "steps": 10}
     turns = take_turns(build(settings, CPU), settings, CPU)
     steps = training_steps(turns, settings, bits, grid, CPU)
     rates = [[group["lr"] for _ in [next(steps)] for group in turns[0][1].param_groups] for _ in range(10)]

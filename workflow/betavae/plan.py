@@ -40,7 +40,7 @@ SYSTEM_KEYS = (
     "initial_logvar",
     "optimiser",
     "learning_rate",
-    "outer_rate",
+    "pixel_rate",
     "anneal",
     "initial_accumulator",
     "precision",

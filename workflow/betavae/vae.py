@@ -107,17 +107,15 @@ def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: F
 def players(network: VAE, settings: dict[str, Any]) -> list[Player]:
     """Encoder and decoder as one.
 
-    settings["outer_rate"] (ours) is the share of the learning rate that the layers which read the pixels, give the
-    posterior and draw the pixels have.
+    settings["pixel_rate"] (ours) is the share of the learning rate that the layers which read and draw the pixels have.
     """
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         found = objective(network, images, drawn["noise"], settings["beta"])
         return found["loss"], found
 
-    outer = {
-        id(p) for layer in (network.encoder[0], network.encoder[-1], network.decoder[-1]) for p in layer.parameters()
-    }
+    ends = network.encoder[0], network.decoder[-1]
+    of_pixels = {id(parameter) for layer in ends for parameter in layer.parameters()}
     parameters = list(network.parameters())
-    shares = [settings.get("outer_rate", 1.0) if id(parameter) in outer else 1.0 for parameter in parameters]
+    shares = [settings.get("pixel_rate", 1.0) if id(parameter) in of_pixels else 1.0 for parameter in parameters]
     return [Player(parameters, settings["learning_rate"], losses, shares)]
