@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from betavae.device import reduced
-from betavae.stacked import StackedLinear
+from betavae.stacked import StackedLinear, product
 
 
 def _cross_entropy(logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,10 +47,10 @@ class _LayerCrossEntropy(torch.autograd.Function):
         inputs, layer = reduced(x), reduced(weight)
         surplus = inputs.new_empty(images.shape)
         loss = x.new_empty(images.shape[:2])
-        for replica, own in enumerate(inputs):
-            logits = torch.mm(own, layer[replica]).float().add_(bias[replica])
-            loss[replica], excess = _cross_entropy(logits, images[replica])
-            surplus[replica] = excess
+        for replica in range(len(x)):
+            own = slice(replica, replica + 1)
+            logits = product(inputs[own], layer[own]).float().add_(bias[own])
+            loss[own], surplus[own] = _cross_entropy(logits, images[own])
         ctx.save_for_backward(inputs, layer, surplus)
         return loss
 
@@ -59,8 +59,8 @@ class _LayerCrossEntropy(torch.autograd.Function):
         # Each image's gradient is a factor: cheaper on the hidden units than on its 4096 pixels.
         inputs, layer, surplus = ctx.saved_tensors
         share = gradient.unsqueeze(-1)
-        of_input = torch.bmm(surplus, layer.mT).float().mul_(share)
-        of_weight = torch.bmm(inputs.mul(share.to(inputs.dtype)).mT, surplus).float()
+        of_input = product(surplus, layer.mT).float().mul_(share)
+        of_weight = product(inputs.mul(share.to(inputs.dtype)).mT, surplus).float()
         of_bias = torch.bmm(share.mT.to(surplus.dtype), surplus).float()
         return of_input, of_weight, of_bias, None
 

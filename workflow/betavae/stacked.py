@@ -14,6 +14,29 @@ from betavae.device import reduced
 from betavae.stream import stream
 
 
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b for each replica, (R, n, k) and (R, k, m) → (R, n, m).
+
+    On a CPU one float32 product alone goes to oneDNN, as exact as MKL's and on AMD's processors up to a quarter faster;
+    bfloat16 goes there anyway, and many small products are faster as one batch.
+    """
+    if len(a) > 1 or a.dtype != torch.float32 or a.is_cuda or not torch.backends.mkldnn.is_available():
+        return torch.bmm(a, b)
+    return torch.ops.mkldnn._linear_pointwise(a[0], b[0].mT, None, "none", [], "")[None]
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return product(gradient, weight.mT), product(x.mT, gradient)
+
+
 class StackedLinear(nn.Module):
     """A fully connected layer for each replica: (R, batch, inputs) → (R, batch, outputs), one batched product."""
 
@@ -25,9 +48,9 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inputs, weight = reduced(x), reduced(self.weight)
-        if weight is self.weight:
+        if len(x) > 1 and weight is self.weight:
             return torch.baddbmm(self.bias, x, weight)
-        return torch.bmm(inputs, weight).float() + self.bias
+        return _Product.apply(inputs, weight).float() + self.bias
 
     def restricted_to(self, x: Tensor, columns: Tensor) -> Tensor:
         """The layer's output for inputs that are zero outside `columns` (P,): x is (batch, P), for all replicas."""
