@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from betavae.device import prepare_cpu, unpack_floats
 from betavae.estimate import sample_images
-from betavae.train import build, training_steps
+from betavae.train import build, take_turns, training_steps
 
 BATCHES = 2  # of one sample, and of an epoch of pythae's
 
@@ -57,7 +57,8 @@ def ours(settings: dict[str, Any]) -> Callable[[], Any]:
     """This project's training."""
     prepare_cpu(settings["threads"])
     cpu = torch.device("cpu")
-    steps: Iterator = training_steps(build(settings, cpu), settings, sample_images(SMALL), SMALL, cpu)
+    turns = take_turns(build(settings, cpu), settings, cpu)
+    steps: Iterator = training_steps(turns, settings, sample_images(SMALL), SMALL, cpu)
     return lambda: [next(steps) for _ in range(BATCHES)]
 
 

@@ -22,7 +22,7 @@ from betavae.estimate import sample_images
 from betavae.factors import FactorGrid
 from betavae.plan import Plan
 from betavae.stacked import LitLinear
-from betavae.train import build, training_steps
+from betavae.train import build, take_turns, training_steps
 
 ROOT = Path(__file__).parents[1]
 SMALL = FactorGrid.thinned({"orientation": 8, "posX": 4, "posY": 4})  # what images show does not matter to a clock
@@ -53,7 +53,8 @@ def work(settings: dict[str, Any], lit_rows: bool) -> Work:
     """
     cpu = torch.device("cpu")
     network = build(settings, cpu)
-    steps = training_steps(network, settings | {"precision": "float32"}, sample_images(SMALL), SMALL, cpu)
+    turns = take_turns(network, settings, cpu)
+    steps = training_steps(turns, settings | {"precision": "float32"}, sample_images(SMALL), SMALL, cpu)
     with FlopCounterMode(display=False) as counter:
         next(steps)
     weights = sum(parameter.numel() for parameter in network.parameters())
@@ -106,7 +107,8 @@ def main(
     needed = work(settings, lit_rows=on.type == "cpu")
     per_second, bytes_per_second = ceilings(on, precision)
     floor = max(needed.operations / per_second, needed.bytes / bytes_per_second)
-    iterator = training_steps(build(settings, on), settings, sample_images(SMALL), SMALL, on)
+    turns = take_turns(build(settings, on), settings, on)
+    iterator = training_steps(turns, settings, sample_images(SMALL), SMALL, on)
     achieved = seconds(lambda: next(iterator), on, steps)
     print(
         f"{model}, scale {scale}, {replicas} replicas, batch {settings['batch']}, {precision}, "
