@@ -131,7 +131,7 @@ def pythae(settings: dict[str, Any]) -> Callable[[], Any]:
     return lambda: trainer.train_step(1)
 
 
-def take_turns(connection: Connection, make: Callable, settings: dict[str, Any]) -> None:
+def sample_when_asked(connection: Connection, make: Callable, settings: dict[str, Any]) -> None:
     """In a process of its own: time one sample whenever asked to; CPU seconds a step go back."""
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(0)
@@ -156,7 +156,7 @@ def main(*, scale: str = "paper", batch: int = 64, threads: int = 1, rounds: int
     ends, taken = {}, {name: [] for name in contenders}
     for name, (make, own) in contenders.items():
         ends[name], other = context.Pipe()
-        context.Process(target=take_turns, args=(other, make, own), daemon=True).start()
+        context.Process(target=sample_when_asked, args=(other, make, own), daemon=True).start()
     for number in range(rounds + 1):
         for name, end in ends.items():
             end.send(True)

@@ -23,7 +23,7 @@ WARM, TIMED = 3, 10  # steps before the clock runs, and under it
 BITS_MB, GRAM_MB = 378, 201
 
 
-def sample_images(grid: FactorGrid, colours: int) -> np.ndarray:
+def sample_images(grid: FactorGrid, colours: int = 1) -> np.ndarray:
     """As many images as the grid has, packed or in colour: what they show does not matter to the clock."""
     if colours > 1:
         return np.zeros((grid.images, SIDE, SIDE, colours), np.uint8)
