@@ -45,6 +45,8 @@ DCIGN = {
     "channels": [2, 3, 4],
     "units": 8,
     "initial_logvar": -6.0,
+    "initial_logit": 0.0,
+    "groups": 1,
     "learning_rate": 0.003,
     "momentum": 0.9,
     "decay": 0.99,
