@@ -54,12 +54,12 @@ def draw(
         squeeze=False,
         gridspec_kw={"width_ratios": ratios, "wspace": 0.03},
     )
-    for line, (factor, known_as) in zip(grid, factors.items(), strict=True):
+    for row, (line, (factor, known_as)) in enumerate(zip(grid, factors.items(), strict=True)):
         show(line[0], shown_images(seeds)[:, None], columns=["seed"])
         line[0].set_ylabel(factor, fontsize=9)
         for axis, (model, (walker, said)) in zip(line[1:], walkers.items(), strict=True):
             own = parse_picture(model).model
-            if line is grid[0]:
+            if row == 0:
                 axis.set_title(title(own), pad=16)
             if walker is None:
                 say(axis, ALL_DIVERGED)
