@@ -42,14 +42,14 @@ REFUSED = [
     (
         (*PRESET, "widht"),
         64,
-        ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: batch, continuity, dcign"],
+        ["`widht`", "`scales.laptop`", "did you mean `width`?", "allowed: anneal, batch, continuity, dcign"],
     ),
     (
         ("sclae",),
         "smoke",
         ["`sclae`", "did you mean `scale`?", "allowed: calibration, checkpoint_minutes, choose_beta"],
     ),
-    ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: batch, continuity"]),
+    ((*PRESET, "xyzzy"), 1, ["unknown key `xyzzy`", "`scales.laptop`", "allowed: anneal, batch, continuity"]),
     ((*SWEEP, "beta"), [1], ["`beta`", "`scales.laptop.sweep`", "did you mean `betas`?", "latents, replicas"]),
     (("metrics", "mig"), {}, ["unknown key `mig` in `metrics`", "allowed: disentanglement_lib, zdiff"]),
     (("metrics", "zdiff", "pears"), 28, ["`pears`", "`metrics.zdiff`", "did you mean `pairs`?", "train_points"]),
