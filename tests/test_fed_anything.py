@@ -408,8 +408,11 @@ WEIGHTS = {
     "cut in its weights": (with_bytes(lambda whole: whole[:-4]), []),
     "bytes behind": (with_bytes(lambda whole: whole + b"0000"), []),
     "no metadata": (without_metadata, []),
-    "no settings": (model(settings={}), ["system"]),
-    "another system": (model(settings=SETTINGS | {"system": "os"}), ["'os'", "expected one of vae, dcign, infogan"]),
+    "no settings": (model(settings={}), ["'seeds'"]),
+    "another system": (
+        model(settings=SETTINGS | {"system": "os"}),
+        ["'os'", "expected one of vae, conv_vae, dcign, infogan"],
+    ),
     "another architecture": (model(settings=SETTINGS | {"system": "dcign"}), []),
     "another width": (model(settings=SETTINGS | {"width": 33}), ["is (3, 1, 32), expected (3, 1, 33)"]),
     "a width beyond memory": (model(settings=SETTINGS | {"width": 10**7}), ["expected", "10000000"]),

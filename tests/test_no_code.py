@@ -51,14 +51,17 @@ RULES = dict(rules())
 # Inputs that lie where a user says, and settings that hold whatever a config says: quoted in every shell text.
 FOREIGN = {"representation": ["input.representation"], "import_pictures": ["input.source"]}
 # Parts of a command line, quoted where they are put together.
-ASSEMBLED = {"params.original", "params.decoder", "params.representation", "params.crop", "params.checkpoints"}
+ASSEMBLED = {
+    *("params.original", "params.decoder", "params.representation", "params.crop", "params.checkpoints"),
+    *("params.score", "params.scores"),
+}
 # One word each, by schema.
-WORDS = {"params.scale", "params.device", "params.broken", "threads"}
+WORDS = {"params.scale", "params.device", "params.broken", "params.name", "threads"}
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_what_comes_from_elsewhere_is_quoted_in_the_shell(rule):
-    shell = RULES[rule].partition("shell:")[2]
+    shell = RULES[rule].partition("shell:")[2].partition("\n\n\n")[0]  # the last directive of a rule
     for name in re.findall(r"\{([^{}:]+)\}", shell):
         assert name not in FOREIGN.get(rule, [])
         assert name in ASSEMBLED | WORDS or re.match(r"(input|output|log|resources|wildcards)\b", name), name

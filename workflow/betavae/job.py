@@ -54,6 +54,8 @@ def writing(path: Path) -> Iterator[None]:
     """Within the block an error that means that `path` cannot be written is a UserError that says so."""
     try:
         yield
+    except UserError:
+        raise  # it says already what is wrong, perhaps of a file that was read
     except Exception as error:
         named = Path(str(getattr(error, "filename", None) or path))
         ours = path.is_relative_to(named) or named.parent == path.parent
