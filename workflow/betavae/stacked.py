@@ -14,13 +14,17 @@ from betavae.device import reduced
 from betavae.stream import stream
 
 
+LARGE = 1 << 24  # multiplications of a product that is worth handing to another library
+
+
 def product(a: Tensor, b: Tensor) -> Tensor:
     """a @ b for each replica, (R, n, k) and (R, k, m) → (R, n, m).
 
-    On a CPU one float32 product alone goes to oneDNN, as exact as MKL's and on AMD's processors up to a quarter faster;
-    bfloat16 goes there anyway, and many small products are faster as one batch.
+    On a CPU one large float32 product alone goes to oneDNN, as exact as MKL's and on AMD's processors up to a quarter
+    faster; bfloat16 goes there anyway, and many small products are faster as one batch.
     """
-    if len(a) > 1 or a.dtype != torch.float32 or a.is_cuda or not torch.backends.mkldnn.is_available():
+    large = len(a) == 1 and a.numel() * b.shape[-1] >= LARGE
+    if not large or a.dtype != torch.float32 or a.is_cuda or not torch.backends.mkldnn.is_available():
         return torch.bmm(a, b)
     return torch.ops.mkldnn._linear_pointwise(a[0], b[0].mT, None, "none", [], "")[None]
 
