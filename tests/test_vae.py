@@ -8,7 +8,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from betavae.bernoulli import reconstruction_loss
 from betavae.device import matrix_precision
 from betavae.images import lit_chunks
-from betavae.stacked import LitLinear, StackedLinear, initialise, product
+from betavae.stacked import LARGE, LitLinear, StackedLinear, initialise, product
 from betavae.vae import VAE, kl_per_latent, objective
 
 PIXELS, WIDTH, LATENTS = 4096, 24, 5
@@ -217,7 +217,8 @@ def test_a_layer_in_bfloat16_rounds_its_factors_and_its_output_only(network):
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_product_is_as_exact_in_either_library(replicas, turned):
     generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(replicas, 64, 300, generator=generator), torch.randn(replicas, 300, 70, generator=generator)
+    a, b = torch.randn(replicas, 64, 900, generator=generator), torch.randn(replicas, 900, 300, generator=generator)
+    assert a[0].numel() * b.shape[-1] > LARGE
     found = product(b.mT, a.mT).mT if turned else product(a, b)
     exact = a.double() @ b.double()
     assert torch.linalg.vector_norm(found - exact) < 1e-6 * torch.linalg.vector_norm(exact)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from betavae.device import reduced
 from betavae.stream import stream
 
-
 LARGE = 1 << 24  # multiplications of a product that is worth handing to another library
 
 
