@@ -53,6 +53,8 @@ localrules:
     publish_disentanglement_lib,
     publish_sweep,
     publish_continuity,
+    publish_picture_score,
+    cost,
     clean_intermediates,
 
 
@@ -126,6 +128,10 @@ rule cost:
         "results/logs/cost.log",
     conda:
         "envs/betavae.yaml"
+    threads: 1
+    resources:
+        mem_mb=needs.mb(300, models=2),
+        runtime=needs.minutes(5, models=0.1),
     params:
         settings=lambda wildcards: plan.cost_settings(
             {rule.name: str(rule.benchmark) for rule in workflow.rules if rule.benchmark}

@@ -12,6 +12,7 @@ PATTERNS = {
     "score": "results/{scale}/benchmarks/{metric}_{model}.tsv",
     "few_labels": "results/{scale}/benchmarks/few_labels_{model}.tsv",
     "figure9": "results/benchmarks/figure9.tsv",
+    "train_sweep": "results/{scale}/benchmarks/train_{model}.tsv",
 }
 
 

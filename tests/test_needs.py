@@ -109,6 +109,6 @@ def test_retries_live_in_the_profile_only():
 
 def test_the_profile_groups_every_rule_without_a_training_that_is_not_run_on_the_spot(jobs):
     grouped = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())["groups"]
-    alone = {"dataset", "gram", "train", "train_sweep", "noise", "calibration", "estimate", "standin"}
+    alone = {"cost", "dataset", "gram", "train", "train_sweep", "noise", "calibration", "estimate", "standin"}
     ran = {job.rule for job in jobs["paper"]}
     assert ran - CONSTANT - alone == grouped.keys() - {"representation"}

@@ -16,15 +16,17 @@ WILDCARD = re.compile(r"\{(\w+)[^}]*\}")
 
 
 def rule_of(path: str, patterns: dict[str, str]) -> str:
-    """The rule whose benchmark pattern a path fits; of several the one with the most fixed characters."""
+    """The rule whose benchmark pattern a path fits; of several the one with the most fixed characters, of rules that
+    share theirs (a sweep's trainings are trainings) the one with the shortest name.
+    """
     fitting = []
     for rule, pattern in patterns.items():
         fixed = WILDCARD.split(pattern)[::2]
         if re.fullmatch("[^/]+".join(map(re.escape, fixed)), path):
-            fitting.append((sum(map(len, fixed)), rule))
+            fitting.append((sum(map(len, fixed)), -len(rule), rule))
     if not fitting:
         raise UserError(f"{path}: no rule writes such a benchmark; delete it and run again")
-    return max(fitting)[1]
+    return max(fitting)[-1]
 
 
 def measured(path: Path) -> dict[str, float]:

@@ -551,7 +551,8 @@ class Plan:
 
     def cost_settings(self, patterns: dict[str, str]) -> str:
         """What the table of cost is read from: the folders of benchmark files and {rule: pattern of its files}."""
-        folders = [f"{folder}/benchmarks" for folder in (self.data(self.scale), f"results/{self.scale}", "results")]
+        sets = map(self.picture_folder, self.picture_sets(self.config["pictures"]["in_all"]))
+        folders = [f"{one}/benchmarks" for one in (self.data(self.scale), *sets, f"results/{self.scale}", "results")]
         return json.dumps({"scale": self.scale, "folders": folders, "patterns": patterns})
 
     def figure_settings(self) -> str:

@@ -37,7 +37,7 @@ rule import_pictures:
     log:
         "results/data/{real}/logs/images.log",
     benchmark:
-        "results/data/{real}/benchmarks/images.tsv"
+        "results/data/{real}/benchmarks/import.tsv"
     wildcard_constraints:
         real="|".join(SOURCES),
     conda:
