@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from betavae.codes import HeldCodes
@@ -32,6 +33,7 @@ from betavae.picture_shares import carriers, found_by, joint_shares, of_replica,
 from betavae.picture_table import follows, rows_of
 from betavae.score import score
 from betavae.train import train
+from running import TINY
 
 GRID = FactorGrid((np.arange(8.0), np.arange(5.0), np.arange(3.0)), ("azimuth", "width", "legs"))
 CLASSES = GRID.classes()
@@ -259,7 +261,7 @@ def test_the_figures_factors_are_the_papers():
     assert PICTURE.count("celeba") == 2
 
 
-@pytest.mark.parametrize("subject", ["chairs", "faces"])
+@pytest.mark.parametrize("subject", yaml.safe_load(TINY.read_text(encoding="utf-8"))["pictures"]["in_all"])
 def test_a_whole_run_has_the_pictures_of_the_stand_ins(whole_run, subject):
     results, name = whole_run.folder / "results", f"standin_{subject}"
     with (results / f"tables/pictures_{name}.csv").open(encoding="utf-8") as file:

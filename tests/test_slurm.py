@@ -118,7 +118,7 @@ def test_tables_and_scores_equal_those_of_a_local_run(on_slurm, finished):
 
 def test_each_training_has_a_gpu_of_its_own_and_they_run_side_by_side(slurm, jobs):
     trainings = [job for job in jobs if job.rule.startswith("train")]
-    assert len(trainings) == 11
+    assert len(trainings) == 13
     assert {job.gpus for job in trainings} == {"gres:gpu:1"}
     shown = dict(line.split() for line in (slurm / "devices").read_text().splitlines() if len(line.split()) == 2)
     assert {shown[job.number] for job in trainings} == {"0", "1"}
