@@ -3,6 +3,7 @@
 The same examples every time. FUZZ_EXAMPLES=5000 pytest tests/test_fuzz.py is a longer session.
 """
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -24,6 +25,7 @@ from betavae.images import open_bits, open_grid
 from betavae.models import load_model
 from betavae.stacked import initialise
 from betavae.systems import system_of
+from conftest import CONFIG
 from test_dataset import arrays_of_an_original, save_original
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
@@ -353,7 +355,7 @@ def paths(node, above=()):
 @bounded
 @given(data=st.data())
 def test_configs_with_odd_values_and_keys(data):
-    config = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text(encoding="utf-8"))
+    config = copy.deepcopy(CONFIG)
     for _ in range(data.draw(st.integers(1, 2))):
         *above, last = data.draw(st.sampled_from(list(paths(config))))
         node = config
@@ -369,7 +371,7 @@ def test_configs_with_odd_values_and_keys(data):
 @given(changes=edits)
 def test_config_files_with_changed_bytes(changes):
     whole = (Path(__file__).parent / "tiny.yaml").read_bytes()
-    base = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text(encoding="utf-8"))
+    base = copy.deepcopy(CONFIG)
     try:
         read = yaml.safe_load(edited(whole, changes))
     except (yaml.YAMLError, ValueError):

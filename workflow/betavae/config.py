@@ -8,6 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ ORIGINALS = (".npz", ".hdf5", ".h5")  # how the name of the original dSprites fi
 ORIGINAL = "the original dSprites file (.npz, .hdf5 or .h5)"
 
 
+@cache
 def load_schema() -> dict[str, Any]:
-    """The JSON schema of the config."""
+    """The JSON schema of the config, read once; not to be changed."""
     return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
