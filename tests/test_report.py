@@ -18,6 +18,7 @@ PICTURES = {"figure5.png", "figure6_left.png", "figure6_right.png", "figure8.png
 PICTURES |= {"choose_beta.png", "choose_beta_by_eye.png", "compare_beta1-beta4.png", "samples_infogan.png"}
 TRAINED = ("beta4", "beta1", "dcign", "infogan")
 PICTURES |= {f"{kind}_{model}.png" for kind in ("figure7", "traversal", "history") for model in TRAINED}
+PICTURES |= {"figure2.png"} | {f"{kind}_standin_chairs_beta{b}.png" for kind in ("latents", "history") for b in (1, 5)}
 ANIMATIONS = {f"traversal_{model}.gif" for model in TRAINED}
 TABLES = {"figure6_left", "figure6_right", "figure8", "table1", "table2", "metrics", "stability", "dcign_factors"}
 TABLES |= {"choose_beta", "choose_beta_few_labels", "choose_beta_by_eye", "samples_infogan"}
