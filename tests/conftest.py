@@ -23,13 +23,6 @@ STRIDES = {"scale": 5, "orientation": 10, "posX": 4, "posY": 5}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 
 
-def pytest_collection_modifyitems(items):
-    """Of two processes each takes whole files; those that share the one run of the workflow go together."""
-    sharing = {item.path for item in items if {"whole_run", "finished"} & set(item.fixturenames)}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("whole run" if item.path in sharing else item.path.name))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
