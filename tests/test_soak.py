@@ -87,7 +87,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_never_was(tmp_path, who
     assert run.returncode == 0, run.stdout + run.stderr
     found = outcome(folder)
     assert found == {name: whole_run.outcome[name] for name in found}
-    assert {"metric_beta4.json", "tables/figure6_left.csv", "tables/figure6_right.csv"} <= found.keys()
+    assert {"tiny/metrics/zdiff/beta4.json", "tables/figure6_left.csv", "tables/figure6_right.csv"} <= found.keys()
     assert target != "all" or found.keys() == whole_run.outcome.keys()
     left = [path for path in (folder / "results").rglob(".*") if ".part" in path.name]
     assert left == []
