@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -261,6 +261,22 @@ class Plan:
     def picture_table_settings(self, wildcards: Any) -> str:
         """The settings of a set's table."""
         return json.dumps({"scale": self.scale, "set": wildcards.set})
+
+    def made_on(self, subjects: Sequence[str]) -> list[str]:
+        """All that is made of the models on these subjects: figures, tables, histories, and scores of stand-ins."""
+        sets = self.picture_sets(list(subjects))
+        models = [(name, model) for name in sets for model in self.picture_models(name)]
+        figures = picture_plan.FIGURES.items()
+        return [
+            *(f"results/figures/{figure}.png" for figure, about in figures if about.subject in subjects),
+            *(f"results/tables/pictures_{name}.md" for name in sets),
+            *(f"results/figures/{kind}_{model}.png" for kind in ("latents", "history") for _, model in models),
+            *(
+                f"results/{name}/metric_{model.removeprefix(f'{name}_')}.json"
+                for name, model in models
+                if name in picture_plan.STANDINS
+            ),
+        ]
 
     # Figure 7 ------------------------------------------------------------------------------------
 

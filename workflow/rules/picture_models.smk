@@ -182,31 +182,13 @@ rule held_out:
         " --settings {params.settings:q}"
 
 
-def of_subjects(subjects: list[str]) -> list[str]:
-    """All that is made of the models on these subjects."""
-    sets = plan.picture_sets(subjects)
-    models = [model for name in sets for model in plan.picture_models(name)]
-    return [
-        *(f"results/figures/{figure}.png" for figure, about in FIGURES.items() if about.subject in subjects),
-        *(f"results/tables/pictures_{name}.md" for name in sets),
-        *(f"results/figures/latents_{model}.png" for model in models),
-        *(f"results/figures/history_{model}.png" for model in models),
-        *(
-            f"results/{name}/metric_{model.removeprefix(f'{name}_')}.json"
-            for name in sets
-            if name in STANDINS
-            for model in plan.picture_models(name)
-        ),
-    ]
-
-
 rule pictures_in_all:
     input:
-        of_subjects(plan.config["pictures"]["in_all"]),
+        plan.made_on(plan.config["pictures"]["in_all"]),
 
 
 # Figures 1–4 and all that belongs to them, on every subject.
 rule all_pictures:
     input:
-        of_subjects(SUBJECTS),
+        plan.made_on(SUBJECTS),
         rules.held_out.output,
