@@ -10,6 +10,7 @@ from betavae.head import Head
 from betavae.picture_set import describe, open_factors, open_images
 from betavae.raycast import look, normals, pixels, surface, trace
 from betavae.solids import box, ellipsoid, mirrored, smooth_union, turned
+from conftest import CONFIG
 
 # One value of a factor is its middle.
 SMALL = {
@@ -167,7 +168,7 @@ def test_legs_change_what_is_below_the_seat_only(chairs):
 def test_arms_add_to_a_chair_and_the_held_out_combination_is_the_armchair_on_an_office_base(chairs):
     without, with_arms = np.moveaxis(chairs[:, :, :, :, :], 4, 0)
     assert ((with_arms < 0.9).sum(axis=(-2, -1)) > (without < 0.9).sum(axis=(-2, -1))).mean() > 0.9
-    held = standin_chairs.HOLD_OUT
+    held = CONFIG["pictures"]["hold_out"]
     assert standin_chairs.LEGS[held["legs"]] == "swivel base"
     assert standin_chairs.ARMS[held["arms"]] == "with arms"
     assert set(held) <= set(standin_chairs.grid(SMALL["standin_chairs"]).names)
