@@ -12,8 +12,9 @@ from torch.distributions import Normal
 
 from betavae import encode, train
 from betavae.conv_vae import ConvVAE, draw, network_of, players, trained_on
+from betavae.device import floats
 from betavae.factors import FactorGrid
-from betavae.image_files import chunks, floats, open_data, open_factor_grid, shown_images
+from betavae.image_files import chunks, open_data, open_factor_grid, shown_images
 from betavae.picture_set import Factors, writing
 from betavae.stacked import initialise
 from betavae.vae import kl_per_latent, objective

@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 
 from betavae.codes import HeldCodes
+from betavae.device import floats
 from betavae.factors import FactorGrid
-from betavae.image_files import floats
 from betavae.names import NameRefused
 from betavae.picture_figure import latent_of
 from betavae.picture_held_out import alike, combinations, nearest, worded

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from betavae.errors import UserError
 from betavae.gpus import claim
+from betavae.images import BYTES
 
 
 def pick_device(name: str) -> torch.device:
@@ -67,3 +68,12 @@ def unpack_floats(bits: Tensor) -> Tensor:
     """Bits (..., B) uint8 as pixels (..., 8 B) float32, 0 or 1, on the bits' device: a table look-up."""
     values = torch.arange(256, device=bits.device)[:, None] >> torch.arange(7, -1, -1, device=bits.device)
     return F.embedding(bits.int(), (values & 1).float()).flatten(-2)
+
+
+def floats(stored: Tensor) -> Tensor:
+    """Stored images as networks take them: packed (…, 512) → (…, 4096), pictures (…, 64, 64, C) → (…, C · 4096), one
+    colour after the other; float32 in [0, 1], on the same device.
+    """
+    if stored.shape[-1] == BYTES:
+        return unpack_floats(stored)
+    return stored.movedim(-1, -3).flatten(-3).float() / 255

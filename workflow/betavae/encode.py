@@ -11,8 +11,8 @@ import torch
 
 from betavae import job
 from betavae.codes import write_codes
-from betavae.device import pick_device, prepare_cpu
-from betavae.image_files import chunks, floats, open_data
+from betavae.device import floats, pick_device, prepare_cpu
+from betavae.image_files import chunks, open_data
 from betavae.models import load_model
 from betavae.stream import stream
 from betavae.systems import Network

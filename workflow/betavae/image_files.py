@@ -1,4 +1,4 @@
-"""The images of any data set, as they are stored and as networks take them: 2D shapes (packed bits) and pictures."""
+"""The images of any data set as they are stored: 2D shapes (packed bits) and pictures."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
-from torch import Tensor
 
-from betavae.device import unpack_floats
 from betavae.factors import FactorGrid
 from betavae.images import BYTES, lit_chunks, open_bits, open_grid, unpack
 from betavae.picture_set import open_factors, open_images
@@ -45,15 +42,6 @@ def open_data(images: Path, dataset: Path) -> tuple[np.ndarray, FactorGrid]:
     return stored, grid
 
 
-def floats(stored: Tensor) -> Tensor:
-    """Stored images as networks take them: packed (…, 512) → (…, 4096), pictures (…, 64, 64, C) → (…, C · 4096), one
-    colour after the other; float32 in [0, 1], on the same device.
-    """
-    if stored.shape[-1] == BYTES:
-        return unpack_floats(stored)
-    return stored.movedim(-1, -3).flatten(-3).float() / 255
-
-
 def shown_images(stored: np.ndarray) -> np.ndarray:
     """Stored images to look at: (n, 64, 64), in colour (n, 64, 64, 3), float32 in [0, 1]."""
     if stored.shape[-1] == BYTES:
@@ -69,4 +57,5 @@ def chunks(images: np.ndarray, grid: FactorGrid) -> Iterator[tuple[np.ndarray, n
     every = np.arange(images[0].size)
     for first in range(0, len(images), AT_ONCE):
         numbers = np.arange(first, min(first + AT_ONCE, len(images)))
-        yield numbers, floats(torch.from_numpy(images[numbers])).numpy(), every
+        planes = np.moveaxis(images[numbers], -1, 1).reshape(len(numbers), -1)
+        yield numbers, planes / np.float32(255), every

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from betavae import job
 from betavae.checkpoint import Checkpoint, Checkpoints, fingerprint, noted_signals
-from betavae.device import matrix_precision, pick_device, prepare_cpu
+from betavae.device import floats, matrix_precision, pick_device, prepare_cpu
 from betavae.digest import code_digest
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.history import History
-from betavae.image_files import floats, open_data
+from betavae.image_files import open_data
 from betavae.samples import collapsed
 from betavae.stacked import initialise
 from betavae.stream import stream

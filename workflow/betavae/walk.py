@@ -14,9 +14,8 @@ import h5py
 import numpy as np
 import torch
 
-from betavae.device import prepare_cpu
+from betavae.device import floats, prepare_cpu
 from betavae.factor_shares import live_latents
-from betavae.image_files import floats
 from betavae.models import load_model
 from betavae.pictures import best_replica, picture_title, title
 from betavae.shapes import SIDE
