@@ -1,8 +1,10 @@
 """What the tests share: a small data set, made once by the step that makes the large one, and the project's config."""
 
 import copy
+import fcntl
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,12 @@ from running import ROOT, TINY, outcome, snakemake
 # 1,344 images. Unlike strides for posX and posY: were the two exchanged somewhere, the tests would see it.
 STRIDES = {"scale": 5, "orientation": 10, "posX": 4, "posY": 5}
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that run the workflow come first: the short tests fill the time that is left when those end."""
+    runs = {item.path for item in items if {"whole_run", "finished"} & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path not in runs)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,11 +84,20 @@ class WholeRun(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def whole_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    run = snakemake(folder, "--cores", "2", "all", "--configfile", str(TINY))
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "results/figures" in run.stdout + run.stderr
+def whole_run(tmp_path_factory, worker_id):
+    """Made once: the process of the tests that needs it first runs it, each has a copy of its own."""
+    ours = tmp_path_factory.getbasetemp()
+    shared = ours if worker_id == "master" else ours.parent
+    made, folder = shared / "whole_run", ours / "run"
+    with (shared / "whole_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            attempt = tmp_path_factory.mktemp("attempt") / "run"
+            run = snakemake(attempt, "--cores", "2", "all", "--configfile", str(TINY))
+            assert run.returncode == 0, run.stdout + run.stderr
+            assert "results/figures" in run.stdout + run.stderr
+            attempt.rename(made)
+    shutil.copytree(made, folder)  # times and all: nothing in it is out of date
     return WholeRun(folder, outcome(folder))
 
 

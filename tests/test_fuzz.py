@@ -3,6 +3,7 @@
 The same examples every time. FUZZ_EXAMPLES=5000 pytest tests/test_fuzz.py is a longer session.
 """
 
+import contextlib
 import copy
 import json
 import os
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from betavae import dataset, factors, representation
+from betavae import checkpoint, dataset, factors, representation
 from betavae.codes import StoredCodes
 from betavae.config import check
 from betavae.errors import UserError
@@ -45,6 +46,8 @@ VALUES = {
     "posX": np.array([0.0, 1.0]),
     "posY": np.array([0.0, 1.0]),
 }
+CHECKPOINT = checkpoint.Checkpoint(7, {"network.a": torch.arange(6.0).view(2, 3)}, {"steps": [5], "summed": 2})
+MADE_BY = {"settings": "{}", "code": "0123456789ab"}
 SETTINGS = {"system": "vae", "beta": 4.0, "latents": 2, "seeds": [0, 1], "width": 3}
 
 
@@ -122,6 +125,8 @@ def valid(place: Path, name: str) -> bytes:
                 file[array] = np.random.default_rng(0).normal(size=(2, IMAGES, 3)).astype(np.float32)
             file["group"] = [0, 1]
             file.attrs["settings"] = "{}"
+    elif name == "checkpoint.safetensors":
+        checkpoint.write(path, CHECKPOINT, MADE_BY)
     else:
         save_model(path, SETTINGS)
     return path.read_bytes()
@@ -193,6 +198,18 @@ def right_model(path: Path) -> None:
         assert tuple(mean.shape) == shape
 
 
+def right_checkpoint(path: Path) -> None:
+    found = None
+    with contextlib.suppress(checkpoint.NotUsable):
+        found = checkpoint.read(path, MADE_BY)
+    if found is None:
+        return
+    assert isinstance(found.step, int)
+    assert found.step >= 0
+    assert isinstance(found.notes, dict)
+    assert all(isinstance(tensor, torch.Tensor) for tensor in found.tensors.values())
+
+
 READERS = {
     "original.h5": [right_original],
     "original.npz": [right_original],
@@ -200,6 +217,7 @@ READERS = {
     "bits.npy": [right_bits],
     "codes.h5": [right_codes, right_own],
     "beta4.safetensors": [right_model],
+    "checkpoint.safetensors": [right_checkpoint],
 }
 
 
@@ -214,6 +232,7 @@ def test_valid_files_are_read(place, name):
         "bits.npy": open_bits,
         "codes.h5": lambda path: StoredCodes(path, IMAGES).logvar(1),
         "beta4.safetensors": lambda path: load_model(path, torch.device("cpu")),
+        "checkpoint.safetensors": lambda path: checkpoint.read(path, MADE_BY),
     }
     assert reads[name](place / name) is not None
     for right in READERS[name]:
@@ -326,6 +345,25 @@ def test_models_of_odd_settings(place, key, value, system):
     path = place / "odd.safetensors"
     save_model(path, SETTINGS | {"system": system} | {key: value})
     right_model(path)
+
+
+@bounded
+@given(
+    said=st.dictionaries(
+        st.sampled_from(["step", "notes", "made_by", "checksum", "other"]),
+        st.one_of(st.text(max_size=12), plain.map(lambda value: json.dumps(value, default=str))),
+        max_size=3,
+    ),
+    fits=st.booleans(),
+)
+def test_checkpoints_of_odd_headers(place, said, fits):
+    path = place / "odd.safetensors"
+    header = {"step": "7", "notes": json.dumps(CHECKPOINT.notes), "made_by": json.dumps(MADE_BY)} | said
+    if fits:
+        header.pop("checksum", None)
+        header["checksum"] = checkpoint.checksum(CHECKPOINT.tensors, header)
+    save_file(CHECKPOINT.tensors, path, metadata=header)
+    right_checkpoint(path)
 
 
 # The config ------------------------------------------------------------------------------------------

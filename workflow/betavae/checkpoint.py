@@ -84,7 +84,9 @@ def read(path: Path, made_by: Mapping[str, str]) -> Checkpoint:
             if differing:
                 raise NotUsable(f"was made with other {' and '.join(differing)}")
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-        checkpoint = Checkpoint(int(said["step"]), tensors, json.loads(said["notes"]))
+        checkpoint = Checkpoint(int(said["step"]), tensors, dict(json.loads(said["notes"])))
+        if checkpoint.step < 0:
+            raise ValueError(f"step {checkpoint.step}")
         whole = recorded == checksum(tensors, said)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotUsable(f"is torn or no checkpoint ({error})") from error
