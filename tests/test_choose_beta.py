@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from betavae import choose_beta, choose_beta_by_eye
-from betavae.choose_beta import Choice
+from betavae import choices, choose_beta, choose_beta_by_eye
+from betavae.choices import Choice
 from betavae.errors import UserError
 from betavae.factor_shares import SHARES
 from betavae.factors import FactorGrid
@@ -58,40 +58,40 @@ SETTINGS = {"agreement": 0.8, "one_factor": 0.667}
 
 
 def test_the_highest_score_wins_and_a_tie_has_two_winners():
-    assert choose_beta.best([0.2, 0.9, 0.5]) == [1]
-    assert choose_beta.best([0.9, NAN, 0.9]) == [0, 2]
-    assert choose_beta.best([NAN, NAN]) == []
+    assert choices.best([0.2, 0.9, 0.5]) == [1]
+    assert choices.best([0.9, NAN, 0.9]) == [0, 2]
+    assert choices.best([NAN, NAN]) == []
 
 
 def test_shares_of_picks_share_ties_and_never_pick_what_diverged():
     scores = np.array([[0.9, 0.5, 0.5, NAN], [0.1, 0.5, 0.6, 0.2], [NAN, NAN, NAN, NAN]])
-    np.testing.assert_allclose(choose_beta.shares_of_picks(scores), [1.5 / 4, 2.5 / 4, 0])
-    np.testing.assert_array_equal(choose_beta.shares_of_picks(np.full((2, 3), NAN)), [0, 0])
+    np.testing.assert_allclose(choices.shares_of_picks(scores), [1.5 / 4, 2.5 / 4, 0])
+    np.testing.assert_array_equal(choices.shares_of_picks(np.full((2, 3), NAN)), [0, 0])
 
 
 def test_a_draw_in_which_nothing_has_a_score_counts_for_nobody():
-    np.testing.assert_allclose(choose_beta.shares_of_picks(np.array([[0.9, NAN], [0.1, NAN]])), [1, 0])
+    np.testing.assert_allclose(choices.shares_of_picks(np.array([[0.9, NAN], [0.1, NAN]])), [1, 0])
 
 
 def test_the_bootstrap_has_the_spread_of_a_mean_and_none_of_one_replica():
     rng = np.random.default_rng(0)
     scores = rng.normal(0.7, 0.05, (40, 1))
-    found = choose_beta.resample(scores, 1.0, np.random.default_rng(1))
+    found = choices.resample(scores, 1.0, np.random.default_rng(1))
     assert found.mean() == pytest.approx(scores.mean(), abs=2e-3)
     assert found.std() == pytest.approx(scores.std() / np.sqrt(40), rel=0.1)
-    assert choose_beta.resample(scores[:1], 1.0, rng) is None
-    assert choose_beta.resample(np.array([[0.7], [NAN]]), 1.0, rng) is None
+    assert choices.resample(scores[:1], 1.0, rng) is None
+    assert choices.resample(np.array([[0.7], [NAN]]), 1.0, rng) is None
 
 
 def test_the_bootstrap_follows_the_metrics_protocol():
     """Of two replicas .8 and .4, the best half is .8 unless the second is drawn twice: a quarter of the samples."""
-    found = choose_beta.resample(np.array([[0.8, 0.8], [0.4, 0.4]]), 0.5, np.random.default_rng(0))
+    found = choices.resample(np.array([[0.8, 0.8], [0.4, 0.4]]), 0.5, np.random.default_rng(0))
     assert set(found) == {0.8, 0.4}
     assert (found == 0.4).mean() == pytest.approx(0.25, abs=0.03)
 
 
 def test_diverged_replicas_are_drawn_too_and_rank_lowest():
-    found = choose_beta.resample(np.array([[0.8], [0.8], [NAN]]), 0.5, np.random.default_rng(0))
+    found = choices.resample(np.array([[0.8], [0.8], [NAN]]), 0.5, np.random.default_rng(0))
     assert np.isnan(found).mean() == pytest.approx(1 / 27, abs=0.015)
     assert set(found[np.isfinite(found)]) == {0.8}
 
@@ -100,8 +100,8 @@ def test_diverged_replicas_are_drawn_too_and_rank_lowest():
 
 
 def test_a_clear_winner_is_picked_in_every_resample():
-    choices = [choice(1, [[0.5], [0.52]]), choice(4, [[0.9], [0.91]]), choice(16, [[0.7], [0.6]])]
-    row = choose_beta.summary_row(choices, SETTINGS)
+    curve = [choice(1, [[0.5], [0.52]]), choice(4, [[0.9], [0.91]]), choice(16, [[0.7], [0.6]])]
+    row = choose_beta.summary_row(curve, SETTINGS)
     assert (row["M"], row["best β"], row["next β"], row["replicas"]) == (4, "4", "16", 2)
     assert row["normalised β"] == f"{4 * 4 / 4096:.4g}"
     assert row["score (%)"] == pytest.approx(91)
@@ -131,15 +131,15 @@ def test_best_halves_and_all_seeds_can_pick_differently():
 
 
 def test_a_diverged_β_is_left_out_and_one_where_all_diverged_does_not_break_the_table():
-    choices = [choice(1, [[0.5], [0.5]]), choice(4, [[NAN], [0.9]]), choice(16, [[NAN], [NAN]])]
-    row = choose_beta.summary_row(choices, SETTINGS)
+    curve = [choice(1, [[0.5], [0.5]]), choice(4, [[NAN], [0.9]]), choice(16, [[NAN], [NAN]])]
+    row = choose_beta.summary_row(curve, SETTINGS)
     assert (row["best β"], row["next β"], row["replicas"]) == ("4", "1", 1)
     assert row["resamples that pick it (%)"] == "not known: one replica at β = 4"
-    rows = choose_beta.eye_rows({4: choices}, 0.667)
+    rows = choose_beta.eye_rows({4: curve}, 0.667)
     assert [r["diverged"] for r in rows] == [0, 1, 2]
     assert (rows[2]["score (%)"], rows[2]["standard error"], rows[2]["live latents"]) == ("", "diverged", "")
-    assert choose_beta.summary_row(choices[2:], SETTINGS)["best β"] == "all diverged"
-    assert choose_beta.label_rows({4: choices[2:]}, 22)[0]["most often picked β"] == "all diverged"
+    assert choose_beta.summary_row(curve[2:], SETTINGS)["best β"] == "all diverged"
+    assert choose_beta.label_rows({4: curve[2:]}, 22)[0]["most often picked β"] == "all diverged"
 
 
 # Few labels ------------------------------------------------------------------------------------------------
@@ -163,23 +163,23 @@ def with_labels():
 
 
 def test_agreement_is_the_share_of_draws_that_pick_the_metrics_β():
-    choices = with_labels()
-    np.testing.assert_allclose(choose_beta.agreement(choices, TWO, 15), [0.5, 0.5])
-    np.testing.assert_allclose(choose_beta.agreement(choices, TWO, 50), [1, 0])
-    np.testing.assert_allclose(choose_beta.agreement(choices, FOUR, 15), [0.75, 0.25])
-    np.testing.assert_allclose(choose_beta.agreement(choices, FOUR, 150), [0, 1])
+    curve = with_labels()
+    np.testing.assert_allclose(choices.agreement(curve, TWO, 15), [0.5, 0.5])
+    np.testing.assert_allclose(choices.agreement(curve, TWO, 50), [1, 0])
+    np.testing.assert_allclose(choices.agreement(curve, FOUR, 15), [0.75, 0.25])
+    np.testing.assert_allclose(choices.agreement(curve, FOUR, 150), [0, 1])
 
 
 def test_the_weakest_labels_that_still_pick_the_same_β():
-    assert choose_beta.weakest(with_labels(), 0.8) == {4: 50, 2: None}
-    assert choose_beta.weakest(with_labels(), 0.25) == {4: 15, 2: 150}
+    assert choices.weakest(with_labels(), 0.8) == {4: 50, 2: None}
+    assert choices.weakest(with_labels(), 0.25) == {4: 15, 2: 150}
     row = choose_beta.summary_row(with_labels(), SETTINGS)
     assert (row["points needed, 4 factors"], row["points needed, 2 factors"]) == (50, "over 150")
 
 
 def test_enough_points_must_stay_enough():
-    assert choose_beta.enough({15: 0.9, 50: 0.5, 150: 0.8, 500: 1.0}, 0.8) == 150
-    assert choose_beta.enough({15: 1.0, 50: 0.7}, 0.8) is None
+    assert choices.enough({15: 0.9, 50: 0.5, 150: 0.8, 500: 1.0}, 0.8) == 150
+    assert choices.enough({15: 1.0, 50: 0.7}, 0.8) is None
 
 
 def test_few_labels_score_by_the_best_half_of_the_replicas():
@@ -200,21 +200,21 @@ def test_the_table_of_few_labels_says_what_is_picked_and_what_it_costs():
 
 def test_a_reader_sees_live_latents_and_names_those_of_one_factor():
     shares = follows("posX", None, "scale", "posY")
-    assert choose_beta.clean_factors(np.array([0.5, 3.0, 2.0, 0.1]), shares, 0.667) == [None, "scale", "posX"]
+    assert choices.clean_factors(np.array([0.5, 3.0, 2.0, 0.1]), shares, 0.667) == [None, "scale", "posX"]
     barely = np.array([[0.66, 0.3, 0, 0, 0], [0.67, 0.3, 0, 0, 0]])
-    assert choose_beta.clean_factors(np.ones(2), barely, 0.667) == [None, "posX"]
+    assert choices.clean_factors(np.ones(2), barely, 0.667) == [None, "posX"]
 
 
 def test_what_is_seen_is_averaged_over_the_replicas_that_did_not_diverge():
     point = choice(4, [[0.5], [0.5], [NAN]], kl=[[1, 1, 1, 0], [1, 0, 0, 0], [NAN] * 4])
     point.shares[0] = follows("posX", "posX", None, "scale")
     point.shares[1] = follows("posX", "posX", "posX", "posX")
-    assert choose_beta.seen(point, 0.667) == {"live": 2, "clean": 1.5, "factors": 1, "mixed": 0.5}
-    assert np.isnan(choose_beta.seen(choice(4, [[NAN]]), 0.667)["live"])
+    assert choices.seen(point, 0.667) == {"live": 2, "clean": 1.5, "factors": 1, "mixed": 0.5}
+    assert np.isnan(choices.seen(choice(4, [[NAN]]), 0.667)["live"])
 
 
-def read(*choices):
-    return [choices[k].beta for k in choose_beta.read_by_eye(choices, 0.667)]
+def read(*curve):
+    return [curve[k].beta for k in choices.read_by_eye(curve, 0.667)]
 
 
 def test_the_reader_picks_most_factors_then_fewest_mixed_then_the_sharpest():
@@ -370,10 +370,10 @@ def test_labels_that_differ_between_models_are_refused(tmp_path):
 def test_a_file_that_is_not_of_few_labels_is_refused(tmp_path):
     (tmp_path / "few.json").write_text('{"labels": []')
     with pytest.raises(UserError, match=r"few\.json: not a file of the step few_labels"):
-        choose_beta.read_labels(tmp_path / "few.json")
+        choices.read_labels(tmp_path / "few.json")
     (tmp_path / "few.json").write_text('{"labels": []}')
     with pytest.raises(UserError, match=r"few\.json: not a file of the step few_labels"):
-        choose_beta.read_labels(tmp_path / "few.json")
+        choices.read_labels(tmp_path / "few.json")
 
 
 def test_another_number_of_replicas_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 """Choosing β by eye: traversals of the most informative latents over β, beside what the metric picks.
 
 Each β is shown by its replica of the least loss, which needs no labels to be named; the reader's rule is that of
-`choose_beta.read_by_eye`, over all replicas.
+`choices.read_by_eye`, over all replicas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from betavae import style
-from betavae.choose_beta import Choice, best, clean_factors, read_by_eye, read_choices, seen
+from betavae.choices import Choice, best, clean_factors, read_by_eye, read_choices, seen
 from betavae.device import prepare_cpu, unpack_floats
 from betavae.factor_shares import SHARES
 from betavae.factors import FACTORS, FactorGrid
