@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import one_node_slurm
-from running import ROOT, TINY, command, environment, planned, snakemake
+from running import ROOT, TINY, command, environment, outcome, planned, snakemake
 
 # Slurm's accounting is not there to be asked, and nobody wants to wait: settings of the test, not of the profile.
 FOR_TESTS = (
@@ -218,3 +218,34 @@ def test_ctrl_c_leaves_no_job_behind(slurm, tmp_path):
     last = jobs_of_slurm()[-1]
     assert (last.state, last.gpus) == ("CANCELLED", "gres:gpu:toy:1")
     assert not (tmp_path / "results/tiny/models/beta4.safetensors").exists()
+
+
+@pytest.mark.soak
+def test_a_preempted_training_goes_on_from_its_checkpoint_to_the_same_result(slurm, tmp_path):
+    """Slurm lets a job that it puts back into the queue wait for some two minutes."""
+    longer = tmp_path / "longer.yaml"
+    longer.write_text("{checkpoint_minutes: 0.01, scales: {tiny: {steps: 4000}}}")
+    settings = ("results/metric_beta4.json", *ASKING_FOR_GPUS, str(longer))
+    preempted, undisturbed = tmp_path / "preempted", tmp_path / "undisturbed"
+    with subprocess.Popen(
+        command(preempted, *FOR_TESTS, "--retries", "0", *settings),
+        cwd=ROOT,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        checkpoints = preempted / "results/tiny/checkpoints/beta4"
+        while not list(checkpoints.glob("step_*")) and process.poll() is None:
+            time.sleep(0.1)
+        running = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
+        (training,) = running.stdout.split()
+        subprocess.run(["scontrol", "requeue", training], check=True)
+        said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, said
+    assert "beta4: goes on after step" in (preempted / "results/tiny/logs/train_beta4.log").read_text()
+    run = snakemake(undisturbed, "--cores", "2", *settings)
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = outcome(preempted)
+    assert "tiny/models/beta4.history.h5" in found
+    assert found == outcome(undisturbed)
