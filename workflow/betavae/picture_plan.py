@@ -6,18 +6,20 @@ What a set is of (chairs, faces, celeba) is its subject: the real set and its st
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from betavae.names import parse_beta
+from betavae.errors import UserError
+from betavae.names import NameRefused, parse_beta
 from betavae.picture_sources import SOURCES, STANDINS
 
 SUBJECTS = tuple(SOURCES)
 LARGEST = 202_599  # images of CelebA, the largest set
 COLOURS = {"celeba": 3, "chairs": 1, "faces": 1}
 SETS = (*SOURCES, *STANDINS)
-PICTURE = rf"(?:{'|'.join(SETS)})_(?:infogan|beta[0-9.]+(?:_held_out)?)"
 TRAINING = ("channels", "units", "latents", "sigma", "optimiser", "learning_rate", "batch", "steps", "record_every")
 
 
@@ -49,12 +51,53 @@ class Picture(NamedTuple):
         return self.set.removeprefix("standin_")
 
 
+def of_infogan(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """InfoGAN begins in the middle grey on pictures."""
+    return {"dark": 0}
+
+
+def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """DC-IGN's latents by factor of a set, one factor's after the other's; each is varied as often as it has latents.
+
+    UserError where no factor of the set is assigned to latents.
+    """
+    varying = factors_of(config, name) if name in STANDINS else config["pictures"]["assigned"].get(name, {})
+    counts = {
+        factor: count
+        for factor, count in config["pictures"]["assigned"].get(name, {}).items()
+        if count and factor in varying
+    }
+    if not counts:
+        raise UserError(
+            f"{name}_dcign: `pictures.assigned.{name}` in the config gives latents to no factor of {name}; expected "
+            "{factor: how many latents} of factors that are known, for DC-IGN learns from labels"
+        )
+    firsts = itertools.accumulate(counts.values(), initial=0)
+    assigned = {
+        factor: list(range(first, first + count))
+        for first, (factor, count) in zip(firsts, counts.items(), strict=False)
+    }
+    return {"latents": sum(counts.values()), "assigned": assigned, "ratios": counts}
+
+
+# The systems beside the β-VAE that are trained on pictures by the settings that they have on the 2D shapes, and what
+# of these is different on a set.
+SYSTEMS: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {"infogan": of_infogan, "dcign": of_dcign}
+PICTURE = rf"(?:{'|'.join(SETS)})_(?:{'|'.join(SYSTEMS)}|beta[0-9.]+(?:_held_out)?)"
+
+
+def check_picture_model(model: str) -> None:
+    """Refuse the name of a model that is trained on no picture set, its set's name left out."""
+    if not parse_picture(f"{SETS[0]}_{model}"):
+        raise NameRefused(f"no model on pictures is called {model!r}; allowed: beta<number>, {', '.join(SYSTEMS)}")
+
+
 def parse_picture(name: str) -> Picture | None:
     """What a model's name says, None where it is no model on a picture set; NameRefused for an odd β."""
-    found = re.fullmatch(rf"({'|'.join(SETS)})_(infogan|beta[0-9.]+)(_held_out)?", name)
+    found = re.fullmatch(rf"({'|'.join(SETS)})_({'|'.join(SYSTEMS)}|beta[0-9.]+)(_held_out)?", name)
     if not found or not re.fullmatch(PICTURE, name):
         return None
-    if found[2] != "infogan":
+    if found[2] not in SYSTEMS:
         parse_beta(found[2])
     return Picture(found[1], found[2], bool(found[3]))
 
@@ -64,9 +107,11 @@ def shown_set(config: dict[str, Any], subject: str) -> str:
     return subject if config["pictures"][subject]["path"] else f"standin_{subject}"
 
 
-def models_of(config: dict[str, Any], subject: str) -> list[str]:
-    """The names of all models on the set that stands for a subject, in the config's order."""
-    return [f"{shown_set(config, subject)}_{model}" for model in config["pictures"]["models"][subject]]
+def models_on(config: dict[str, Any], name: str) -> list[str]:
+    """The names of all models on a set, in the config's order; without DC-IGN where there are no labels to teach it."""
+    models = config["pictures"]["models"][name.removeprefix("standin_")]
+    taught = any(config["pictures"]["assigned"].get(name, {}).values())
+    return [f"{name}_{model}" for model in models if model != "dcign" or taught]
 
 
 def folder(config: dict[str, Any], scale: str, name: str) -> str:
@@ -92,10 +137,16 @@ def images(config: dict[str, Any], scale: str, name: str) -> int:
 def training(config: dict[str, Any], scale: str, picture: Picture, seeds: list[int]) -> dict[str, Any]:
     """All that shapes the training of a model on pictures."""
     preset = config["scales"][scale]["pictures"]
-    if picture.model == "infogan":
-        own = {k: v for k, v in config["scales"][scale]["infogan"].items() if k not in ("replicas", "sheets")}
-        looks = {"colours": COLOURS[picture.subject], "dark": 0}
-        return {"system": "infogan", "seeds": seeds, **looks, **own, "threads": config["threads"]}
+    if picture.model in SYSTEMS:
+        usual = config["scales"][scale][picture.model].items()
+        return {
+            "system": picture.model,
+            "colours": COLOURS[picture.subject],
+            "seeds": seeds,
+            **{key: value for key, value in usual if key not in ("replicas", "sheets")},
+            **SYSTEMS[picture.model](config, picture.set),
+            "threads": config["threads"],
+        }
     return {
         "system": "conv_vae",
         "beta": parse_beta(picture.model)[0],
