@@ -192,3 +192,4 @@ rule all_pictures:
     input:
         plan.made_on(SUBJECTS),
         rules.held_out.output,
+        rules.picture_pages.output,
