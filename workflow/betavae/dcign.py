@@ -69,12 +69,14 @@ def pool(maps: Tensor) -> Tensor:
 class StackedConvMaxpool2d(StackedConv2d):
     """A 3×3 convolution that keeps the size, then max-pooling by 2: (R, n, inputs, H, W) → (R, n, outputs, H/2, W/2).
 
-    Maps are laid out channels last, which torch's pooling takes three times faster on a CPU. There, of images
-    (one input) only what is lit is convolved.
+    Maps are laid out channels last, which torch's pooling takes three times faster on a CPU. There, of images that are
+    `mostly_dark` only what is lit is convolved.
     """
 
+    mostly_dark = False
+
     def forward(self, x: Tensor) -> Tensor:
-        convolve = convolve_lit if x.shape[2] == 1 and not x.is_cuda else convolve_all
+        convolve = convolve_lit if self.mostly_dark and not x.is_cuda else convolve_all
         maps = [convolve(*one).permute(0, 2, 3, 1) for one in zip(x, self.weight, self.bias, strict=True)]
         return torch.stack(maps).permute(0, 1, 4, 2, 3)
 
@@ -108,7 +110,7 @@ class DCIGN(nn.Module):
     the table leaves it open: convolutions keep the size (padding 1), unpooling repeats the nearest neighbour, and FC U
     and FC C3·8·8, both ReLU, stand between codes and the first unpooling.
 
-    assigned: the latents of each factor; colours: 1 or 3 channels of an image.
+    assigned: the latents of each factor; colours: 1 or 3 channels of a picture, None of the 2D shapes.
     """
 
     traversal = (-3.0, 3.0)
@@ -123,10 +125,10 @@ class DCIGN(nn.Module):
         initial_logit: float = 0.0,
         latents: int = LATENTS,
         assigned: Mapping[str, Sequence[int]] = ASSIGNED,
-        colours: int = 1,
+        colours: int | None = None,
     ) -> None:
         super().__init__()
-        self.latents, self.colours = latents, colours
+        self.latents, self.colours = latents, colours or 1
         # Few pixels are lit, and a bias that all of them share takes a thousand steps at Adam's rate to say so.
         self.initial_logit = initial_logit
         # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them. What is
@@ -139,8 +141,9 @@ class DCIGN(nn.Module):
         self.small = third, side, side
         self.convolutions = nn.ModuleList(
             StackedConvMaxpool2d(replicas, inputs, outputs, 3, padding=1)
-            for inputs, outputs in ((colours, first), (first, second), (second, third))
+            for inputs, outputs in ((self.colours, first), (first, second), (second, third))
         )
+        self.convolutions[0].mostly_dark = colours is None
         self.encoder = nn.Sequential(
             StackedLinear(replicas, third * side**2, units),
             nn.ReLU(),
@@ -156,7 +159,7 @@ class DCIGN(nn.Module):
             nn.ReLU(),
             StackedUnpoolConv2d(replicas, second, first, 3, padding=1),
             nn.ReLU(),
-            StackedUnpoolConv2d(replicas, first, colours, 3, padding=1),
+            StackedUnpoolConv2d(replicas, first, self.colours, 3, padding=1),
             nn.Flatten(2),
         )
 
