@@ -1,6 +1,7 @@
 """What is said of models on pictures: what their latents follow, which one a figure walks, and what they are called."""
 
 import csv
+import importlib
 import json
 
 import h5py
@@ -11,6 +12,7 @@ import yaml
 from PIL import Image
 
 from betavae.codes import HeldCodes
+from betavae.config import check
 from betavae.dcign import draw
 from betavae.device import floats
 from betavae.errors import UserError
@@ -20,6 +22,7 @@ from betavae.names import NameRefused
 from betavae.picture_figure import latent_of
 from betavae.picture_held_out import alike, combinations, nearest, worded
 from betavae.picture_plan import (
+    COLOURS,
     FIGURES,
     PICTURE,
     Picture,
@@ -34,6 +37,7 @@ from betavae.picture_plan import (
 )
 from betavae.picture_set import Factors
 from betavae.picture_shares import carriers, found_by, joint_shares, of_replica, shares
+from betavae.picture_sources import STANDINS
 from betavae.picture_table import follows, rows_of
 from betavae.score import score
 from betavae.train import train
@@ -370,3 +374,24 @@ def test_a_whole_run_has_the_pictures_of_the_stand_ins(whole_run, subject):
         with Image.open(results / f"figures/{picture}.png") as image:
             assert image.width > 500
         assert (results / f"figures/{picture}.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("in_all", ["chairs", "tables"], r"`pictures.in_all` names 'tables', expected some of celeba, chairs, faces"),
+        ("assigned", {"tables": {"width": 1}}, r"`pictures.assigned` names 'tables'"),
+        ("latents", {"standin_tables": {}}, r"`pictures.latents` names 'standin_tables', .* standin_celeba"),
+        ("models", {"chairs": ["beta5", "pca"]}, r"`pictures.models.chairs`: no model on pictures is called 'pca'"),
+        ("models", {"chairs": ["beta5.0"]}, r"`pictures.models.chairs`: .* write 'beta5'"),
+    ],
+)
+def test_a_config_that_speaks_of_other_sets_or_models_is_refused(config, key, value, said):
+    config["pictures"][key] = value
+    with pytest.raises(UserError, match=said):
+        check(config)
+
+
+@pytest.mark.parametrize("name", STANDINS)
+def test_a_stand_ins_colours_are_its_modules(name):
+    assert importlib.import_module(f"betavae.{name}").CHANNELS == STANDINS[name] == COLOURS[name[len("standin_") :]]

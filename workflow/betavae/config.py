@@ -16,9 +16,9 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from betavae.errors import UserError
-from betavae.names import NAMED_MODELS, NameRefused
+from betavae.names import NAMED_MODELS
 from betavae.paper import FIGURE6_LEFT
-from betavae.picture_plan import PICTURE, SETS, check_picture_model
+from betavae.picture_plan import PICTURE, SETS, check_sets
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Folders of results/ that no scale may be called.
@@ -184,12 +184,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
                 f"config: `scales.{name}.grid` is {preset['grid']!r}, expected one of the names under `grids`: "
                 f"{', '.join(grids)}"
             )
-    for subject, models in config["pictures"]["models"].items():
-        try:
-            for model in models:
-                check_picture_model(model)
-        except NameRefused as error:
-            raise UserError(f"config: `pictures.models.{subject}`: {error}") from error
+    check_sets(config)
     if original := config["original_dataset"]:
         check_path("original_dataset", original, f"the path of {ORIGINAL}, or null for our synthesis")
         if Path(original).suffix not in ORIGINALS:

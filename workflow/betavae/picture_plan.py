@@ -16,9 +16,9 @@ from betavae.errors import UserError
 from betavae.names import NameRefused, parse_beta
 from betavae.picture_sources import SOURCES, STANDINS
 
-SUBJECTS = tuple(SOURCES)
+SUBJECTS = tuple(dict.fromkeys([*SOURCES, *(name.removeprefix("standin_") for name in STANDINS)]))
 LARGEST = 202_599  # images of CelebA, the largest set
-COLOURS = {"celeba": 3, "chairs": 1, "faces": 1}
+COLOURS = {name.removeprefix("standin_"): colours for name, colours in STANDINS.items()}
 SETS = (*SOURCES, *STANDINS)
 TRAINING = ("channels", "units", "latents", "sigma", "optimiser", "learning_rate", "batch", "steps", "record_every")
 
@@ -86,6 +86,20 @@ SYSTEMS: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {"infogan"
 PICTURE = rf"(?:{'|'.join(SETS)})_(?:{'|'.join(SYSTEMS)}|beta[0-9.]+(?:_held_out)?)"
 
 
+def check_sets(config: dict[str, Any]) -> None:
+    """UserError where the config speaks of models or sets of pictures that there are not."""
+    pictures = config["pictures"]
+    for key, known in (("in_all", SUBJECTS), ("latents", SETS), ("assigned", SETS)):
+        if unknown := [name for name in pictures[key] if name not in known]:
+            raise UserError(f"config: `pictures.{key}` names {unknown[0]!r}, expected some of {', '.join(known)}")
+    for subject, models in pictures["models"].items():
+        try:
+            for model in models:
+                check_picture_model(model)
+        except NameRefused as error:
+            raise UserError(f"config: `pictures.models.{subject}`: {error}") from error
+
+
 def check_picture_model(model: str) -> None:
     """Refuse the name of a model that is trained on no picture set, its set's name left out."""
     if not parse_picture(f"{SETS[0]}_{model}"):
@@ -104,7 +118,7 @@ def parse_picture(name: str) -> Picture | None:
 
 def shown_set(config: dict[str, Any], subject: str) -> str:
     """The set that stands for a subject: the real one where its path is set, else the stand-in."""
-    return subject if config["pictures"][subject]["path"] else f"standin_{subject}"
+    return subject if subject in SOURCES and config["pictures"][subject]["path"] else f"standin_{subject}"
 
 
 def models_on(config: dict[str, Any], name: str) -> list[str]:
