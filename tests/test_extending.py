@@ -56,3 +56,15 @@ def test_the_metric_counts_live_latents(grid):
     labelled = label(codes, grid, grid.names, 0, 0.05)
     assert module["occupancy"](labelled, defaults("occupancy")) == {"score": 0.75}
     assert module["occupancy"](labelled, {"most": 0.5}) == {"score": 0.5}
+
+
+def test_the_stand_in_renders_every_combination_once():
+    module = {}
+    exec(pasted("workflow/betavae/standin_balls.py"), module)
+    balls = module["grid"]({"radius": 3, "lighting": 4})
+    images = np.concatenate([module["block"](balls, number) for number in range(module["blocks"](balls))])
+    assert images.shape == (balls.images, 64, 64, module["CHANNELS"])
+    lit = (images > 0).sum((1, 2, 3)).reshape(balls.sizes)
+    np.testing.assert_allclose(lit, np.pi * balls.values[0][:, None] ** 2 * np.ones(4), rtol=0.05)
+    right = images[..., 32:, :].sum((1, 2, 3), dtype=int) - images[..., :32, :].sum((1, 2, 3), dtype=int)
+    assert (np.sign(right.reshape(balls.sizes)) == [-1, -1, 1, 1]).all()

@@ -61,23 +61,20 @@ def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
 
     UserError where no factor of the set is assigned to latents.
     """
-    varying = factors_of(config, name) if name in STANDINS else config["pictures"]["assigned"].get(name, {})
-    counts = {
-        factor: count
-        for factor, count in config["pictures"]["assigned"].get(name, {}).items()
-        if count and factor in varying
-    }
+    alike = [factor for factor, size in config["pictures"][name].items() if size == 1] if name in STANDINS else []
+    assigned = config["pictures"]["assigned"].get(name, {})
+    counts = {factor: count for factor, count in assigned.items() if count and factor not in alike}
     if not counts:
         raise UserError(
             f"{name}_dcign: `pictures.assigned.{name}` in the config gives latents to no factor of {name}; expected "
             "{factor: how many latents} of factors that are known, for DC-IGN learns from labels"
         )
     firsts = itertools.accumulate(counts.values(), initial=0)
-    assigned = {
+    latents = {
         factor: list(range(first, first + count))
         for first, (factor, count) in zip(firsts, counts.items(), strict=False)
     }
-    return {"latents": sum(counts.values()), "assigned": assigned, "ratios": counts}
+    return {"latents": sum(counts.values()), "assigned": latents, "ratios": counts}
 
 
 # The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for the
