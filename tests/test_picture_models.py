@@ -234,6 +234,8 @@ def test_an_infogan_on_pictures_has_the_scales_settings_and_the_sets_colours(con
     assert (found["system"], found["colours"], found["dark"], found["seeds"]) == ("infogan", 3, 0, [0, 1])
     assert found["channels"] == [128, 64]
     assert "sheets" not in found
+    darks = [training(config, "paper", parse_picture(f"{name}_infogan"), [0])["dark"] for name in ("chairs", "faces")]
+    assert darks == [-1.5, 1.5]
 
 
 def test_an_infogan_in_colour_trains_and_encodes_whole_pictures():
