@@ -124,6 +124,12 @@ rule cost:
     output:
         csv="results/tables/cost.csv",
         md="results/tables/cost.md",
+        html=report(
+            "results/tables/cost.html",
+            caption="workflow/report/cost.rst",
+            category="Cost",
+            labels={"result": "what each rule costs, as a table"},
+        ),
     log:
         "results/logs/cost.log",
     conda:
@@ -140,7 +146,8 @@ rule cost:
     message:
         "What each rule cost"
     shell:
-        "python -m betavae cost --log {log} --csv {output.csv} --md {output.md} --settings {params.settings:q}"
+        "python -m betavae cost --log {log} --csv {output.csv} --md {output.md} --html {output.html}"
+        " --settings {params.settings:q}"
 
 
 rule all:

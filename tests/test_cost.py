@@ -42,7 +42,8 @@ def test_a_file_of_no_rule_is_refused():
 def table(tmp_path, monkeypatch, folders=("results/laptop/benchmarks", "results/benchmarks")):
     monkeypatch.chdir(tmp_path)
     settings = {"scale": "laptop", "folders": folders, "patterns": PATTERNS}
-    main(csv=tmp_path / "cost.csv", md=tmp_path / "cost.md", settings=json.dumps(settings))
+    paths = {kind: tmp_path / f"cost.{kind}" for kind in ("csv", "md", "html")}
+    main(**paths, settings=json.dumps(settings))
     with (tmp_path / "cost.csv").open() as file:
         return list(csv.DictReader(file))
 
@@ -61,6 +62,7 @@ def test_the_table_adds_up_the_jobs_of_each_rule_and_puts_the_dearest_first(tmp_
         ["all", "4", "100.0", "100.0", "54.8", "1000"],
     ]
     assert "scale `laptop`" in (tmp_path / "cost.md").read_text()
+    assert "<td>figure9</td>" in (tmp_path / "cost.html").read_text()
 
 
 def test_a_run_that_left_no_benchmarks_is_refused(tmp_path, monkeypatch):

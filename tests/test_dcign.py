@@ -14,6 +14,7 @@ from betavae.dcign import (
     convolve_all,
     convolve_lit,
     draw,
+    network_of,
     objective,
     pool,
 )
@@ -278,6 +279,16 @@ def test_a_step_of_two_mini_batches_is_the_mean_of_their_steps(network, batch, c
 def test_every_latent_but_the_tenth_is_assigned_to_one_factor():
     assert sorted(latent for latents in ASSIGNED.values() for latent in latents) == list(range(9))
     assert [len(ASSIGNED[factor]) for factor in ("scale", "posX", "posY", "orientation", "shape")] == [1, 1, 1, 1, 5]
+
+
+def test_settings_that_spell_out_the_2d_shapes_change_nothing():
+    spelt = SETTINGS | {"latents": LATENTS, "assigned": {f: list(own) for f, own in ASSIGNED.items()}}
+    plain, same = (draw(np.random.default_rng(0), 30, each, FactorGrid.thinned({})) for each in (SETTINGS, spelt))
+    for name in plain:
+        np.testing.assert_array_equal(plain[name], same[name])
+    plain, same = (network_of(each) for each in (SETTINGS, spelt))
+    assert {n: w.shape for n, w in plain.state_dict().items()} == {n: w.shape for n, w in same.state_dict().items()}
+    assert plain.initial_logvar.tolist() == same.initial_logvar.tolist() == [-6] * 9 + [0]
 
 
 def test_batch_types_come_in_the_ratio_asked_for_and_the_varied_factor_takes_all_values():

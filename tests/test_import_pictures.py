@@ -1,5 +1,6 @@
 """The importers, on archives made here as the authors make theirs, and on hostile ones."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -160,6 +161,43 @@ def test_faces_come_from_hdf5_with_the_factors_that_it_has(tmp_path, last):
     np.testing.assert_array_equal(factors.classes, [[1, 0], [1, 1], [0, 1]])
     np.testing.assert_array_equal(factors.values, values)
     assert factors.grid() is None
+
+
+# Streaming ---------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_read_as_they_are_written_and_come_in_order_whatever_the_threads():
+    read, pictures = [], {f"{n:03d}.png": encoded(np.full((70, 70), n, np.uint8), "PNG") for n in range(100)}
+
+    def reading(name):
+        read.append(name)
+        if name == "007.png":
+            raise Broken("not this one")
+        return pictures[name]
+
+    for threads in (1, 4):
+        read.clear()
+        for taken, picture in enumerate(import_pictures.reduced(list(pictures), reading, None, 1, threads), start=1):
+            assert len(read) - taken <= 8 * threads  # of all that are read no more wait
+            assert isinstance(picture, Broken) if taken == 8 else picture[9, 9, 0] == taken - 1
+        assert taken == len(read) == 100
+
+
+def test_an_import_tells_how_far_it_is(tmp_path, monkeypatch):
+    bars = []
+
+    class Bar(contextlib.nullcontext):
+        def __init__(self, total, label, unit):
+            super().__init__(self)
+            self.told, self.done = (total, label, unit), 0
+            bars.append(self)
+
+        def update(self):
+            self.done += 1
+
+    monkeypatch.setattr(import_pictures.job, "progress", Bar)
+    imported(tmp_path, "celeba", write_folder(tmp_path / "folder", celeba_members(7)[1]), crop=148)
+    assert [(bar.told, bar.done) for bar in bars] == [((7, "data set celeba", "image"), 7)]
 
 
 # Broken pictures ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from betavae.needs import Needs, images_of
 from betavae.plan import Plan
 from running import ROOT
 
-TARGETS = {"all", "calibration", "estimate", "clean_intermediates"}
+TARGETS = {"all", "all_pictures", "calibration", "estimate", "clean_intermediates"}
 # What takes the same at every scale, and is done on the spot: copies and deletions.
 CONSTANT = {
     "publish_score",

@@ -1,6 +1,7 @@
 """What is said of models on pictures: what their latents follow, which one a figure walks, and what they are called."""
 
 import csv
+import importlib
 import json
 
 import h5py
@@ -11,18 +12,24 @@ import yaml
 from PIL import Image
 
 from betavae.codes import HeldCodes
+from betavae.config import check
+from betavae.dcign import draw
 from betavae.device import floats
+from betavae.errors import UserError
+from betavae.estimate import seconds_a_step
 from betavae.factors import FactorGrid
 from betavae.names import NameRefused
 from betavae.picture_figure import latent_of
 from betavae.picture_held_out import alike, combinations, nearest, worded
 from betavae.picture_plan import (
+    COLOURS,
     FIGURES,
     PICTURE,
     Picture,
+    check_picture_model,
     factors_of,
     folder,
-    models_of,
+    models_on,
     parse_picture,
     shown_set,
     standin_sizes,
@@ -30,6 +37,7 @@ from betavae.picture_plan import (
 )
 from betavae.picture_set import Factors
 from betavae.picture_shares import carriers, found_by, joint_shares, of_replica, shares
+from betavae.picture_sources import STANDINS
 from betavae.picture_table import follows, rows_of
 from betavae.score import score
 from betavae.train import train
@@ -165,7 +173,9 @@ def test_the_metric_scores_codes_by_the_factors_of_any_grid(metric):
         ("chairs_beta0.5", Picture("chairs", "beta0.5", False)),
         ("standin_chairs_beta5_held_out", Picture("standin_chairs", "beta5", True)),
         ("faces_infogan", Picture("faces", "infogan", False)),
+        ("standin_chairs_dcign", Picture("standin_chairs", "dcign", False)),
         ("faces_infogan_held_out", None),
+        ("standin_chairs_pca", None),
         ("beta5", None),
         ("beta4_stride4", None),
         ("dcign", None),
@@ -182,11 +192,32 @@ def test_an_odd_beta_on_pictures_is_refused():
 
 def test_the_stand_in_gives_way_to_the_real_set_where_its_path_is_given(config):
     assert shown_set(config, "chairs") == "standin_chairs"
-    assert models_of(config, "chairs") == ["standin_chairs_beta5", "standin_chairs_beta1"]
     config["pictures"]["chairs"]["path"] = "/somewhere"
-    assert models_of(config, "chairs") == ["chairs_beta5", "chairs_beta1"]
+    assert shown_set(config, "chairs") == "chairs"
     assert factors_of(config, "chairs") == []
     assert "legs" in factors_of(config, "standin_chairs")
+
+
+@pytest.mark.parametrize("subject", ["chairs", "faces"])
+def test_all_four_systems_are_trained_where_factors_are_labelled(config, subject):
+    names = [name.removeprefix(f"standin_{subject}_") for name in models_on(config, f"standin_{subject}")]
+    assert names[1:] == ["beta1", "infogan", "dcign"]
+
+
+def test_dcign_is_left_out_of_a_set_that_nobody_labelled(config):
+    assert models_on(config, "faces") == ["faces_beta20", "faces_beta1", "faces_infogan"]
+    config["pictures"]["assigned"]["faces"] = {"azimuth": 1}
+    assert models_on(config, "faces")[-1] == "faces_dcign"
+    config["pictures"]["assigned"]["faces"] = {"azimuth": 0}
+    assert models_on(config, "faces")[-1] == "faces_infogan"
+    with pytest.raises(UserError, match=r"`pictures.assigned.faces` .* no factor of faces; expected"):
+        training(config, "laptop", parse_picture("faces_dcign"), [0])
+
+
+@pytest.mark.parametrize("model", ["pca", "beta5_held_out_", "vae_untrained", ""])
+def test_what_is_trained_on_no_picture_set_is_refused(model):
+    with pytest.raises(NameRefused, match=r"allowed: beta<number>, infogan, dcign"):
+        check_picture_model(model)
 
 
 def test_a_thinned_stand_in_keeps_three_values_of_each_factor_or_all_it_has(config):
@@ -203,6 +234,8 @@ def test_an_infogan_on_pictures_has_the_scales_settings_and_the_sets_colours(con
     assert (found["system"], found["colours"], found["dark"], found["seeds"]) == ("infogan", 3, 0, [0, 1])
     assert found["channels"] == [128, 64]
     assert "sheets" not in found
+    darks = [training(config, "paper", parse_picture(f"{name}_infogan"), [0])["dark"] for name in ("chairs", "faces")]
+    assert darks == [-1.5, 1.5]
 
 
 def test_an_infogan_in_colour_trains_and_encodes_whole_pictures():
@@ -235,6 +268,71 @@ def test_an_infogan_in_colour_trains_and_encodes_whole_pictures():
         torch.testing.assert_close(codes, network.encode(pixels.expand(2, -1, -1)))
         assert none is None
         assert network.generate(codes).shape == (2, 5, 3 * 4096)
+
+
+def test_a_dcign_on_pictures_has_latents_for_each_factor_that_varies(config):
+    config["pictures"]["standin_chairs"]["width"] = 1
+    found = training(config, "paper", parse_picture("standin_chairs_dcign"), [0, 1])
+    assert found["assigned"] == {"azimuth": [0, 1], "legs": [2, 3, 4], "back_height": [5], "arms": [6]}
+    assert found["ratios"] == {"azimuth": 2, "legs": 3, "back_height": 1, "arms": 1}
+    assert (found["system"], found["latents"], found["colours"], found["channels"]) == ("dcign", 7, 1, [96, 48, 48])
+
+
+DCIGN = {
+    "system": "dcign",
+    "seeds": [0, 1],
+    "latents": 5,
+    "assigned": {"azimuth": [0, 1], "legs": [3]},
+    "ratios": {"azimuth": 2, "legs": 1},
+    "channels": [2, 3, 4],
+    "units": 8,
+    "initial_logvar": -4.0,
+    "initial_logit": 0.0,
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "groups": 2,
+    "batch": 6,
+    "clamp": "mean",
+    "invariance": 0.01,
+    "steps": 3,
+    "record_every": 2,
+}
+
+
+def test_dcigns_mini_batches_vary_the_factors_of_any_grid_by_their_ratios():
+    drawn = draw(np.random.default_rng(0), 600, DCIGN, GRID)
+    classes = GRID.classes(drawn["images"]).reshape(600, 2, 6, 3)
+    varies = (classes != classes[:, :, :1]).any(2)
+    assert not varies[..., 1].any()  # width has no ratio
+    assert (varies.sum(-1) <= 1).all()
+    assert drawn["active"][..., 0].mean() == pytest.approx(2 / 3, abs=0.05)
+    np.testing.assert_array_equal(drawn["active"][..., 3], ~drawn["active"][..., 0])
+    assert (varies[..., 2] <= drawn["active"][..., 3]).all()
+    np.testing.assert_array_equal(drawn["active"][..., 1], drawn["active"][..., 0])
+    assert not drawn["active"][..., [2, 4]].any()
+    with pytest.raises(UserError, match="taught arms, and the images are a whole product of azimuth, width, legs;"):
+        draw(np.random.default_rng(0), 1, DCIGN | {"assigned": {"arms": [0]}}, GRID)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_dcign_on_pictures_trains_and_encodes_whole_pictures(colours):
+    images = np.random.default_rng(0).integers(0, 256, (GRID.images, 64, 64, colours)).astype(np.uint8)
+    settings = DCIGN | {"colours": colours}
+    network, history = train(settings, images, GRID, torch.device("cpu"), "dcign")
+    assert history.arrays()["kl"].shape == (2, 2, 5)
+    assert np.isfinite(history.arrays()["loss"]).all()
+    pixels = floats(torch.from_numpy(images[:5]))
+    with torch.no_grad():
+        whole = torch.arange(colours * 4096)
+        ours, theirs = network.encode_lit(pixels, whole), network.encode(pixels.expand(2, -1, -1))
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+        part = whole.unflatten(0, (colours, 64, 64))[:, 20:30, 7:33].flatten()
+        dark = torch.zeros_like(pixels).index_copy(1, part, pixels[:, part])
+        ours, theirs = network.encode_lit(pixels[:, part], part), network.encode(dark.expand(2, -1, -1))
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+        assert network.generate(ours[0]).shape == (2, 5, colours * 4096)
+    assert network.initial_logvar.tolist() == [-4, -4, 0, -4, 0]
+    assert seconds_a_step(settings, torch.device("cpu")) > 0
 
 
 def test_codes_without_a_posterior_are_live_by_their_variance():
@@ -278,3 +376,24 @@ def test_a_whole_run_has_the_pictures_of_the_stand_ins(whole_run, subject):
         with Image.open(results / f"figures/{picture}.png") as image:
             assert image.width > 500
         assert (results / f"figures/{picture}.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("in_all", ["chairs", "tables"], r"`pictures.in_all` names 'tables', expected some of celeba, chairs, faces"),
+        ("assigned", {"tables": {"width": 1}}, r"`pictures.assigned` names 'tables'"),
+        ("latents", {"standin_tables": {}}, r"`pictures.latents` names 'standin_tables', .* standin_celeba"),
+        ("models", {"chairs": ["beta5", "pca"]}, r"`pictures.models.chairs`: no model on pictures is called 'pca'"),
+        ("models", {"chairs": ["beta5.0"]}, r"`pictures.models.chairs`: .* write 'beta5'"),
+    ],
+)
+def test_a_config_that_speaks_of_other_sets_or_models_is_refused(config, key, value, said):
+    config["pictures"][key] = value
+    with pytest.raises(UserError, match=said):
+        check(config)
+
+
+@pytest.mark.parametrize("name", STANDINS)
+def test_a_stand_ins_colours_are_its_modules(name):
+    assert importlib.import_module(f"betavae.{name}").CHANNELS == STANDINS[name] == COLOURS[name[len("standin_") :]]

@@ -22,6 +22,7 @@ PICTURES |= {"figure2.png"} | {f"{kind}_standin_chairs_beta{b}.png" for kind in 
 ANIMATIONS = {f"traversal_{model}.gif" for model in TRAINED}
 TABLES = {"figure6_left", "figure6_right", "figure8", "table1", "table2", "metrics", "stability", "dcign_factors"}
 TABLES |= {"choose_beta", "choose_beta_few_labels", "choose_beta_by_eye", "samples_infogan"}
+TABLES |= {"pictures_standin_chairs", "cost"}
 TABLES |= {f"factors_{model}" for model in TRAINED}
 
 

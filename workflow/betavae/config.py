@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from betavae.errors import UserError
 from betavae.names import NAMED_MODELS
 from betavae.paper import FIGURE6_LEFT
-from betavae.picture_plan import PICTURE, SETS
+from betavae.picture_plan import PICTURE, SETS, check_sets
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Folders of results/ that no scale may be called.
@@ -184,6 +184,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
                 f"config: `scales.{name}.grid` is {preset['grid']!r}, expected one of the names under `grids`: "
                 f"{', '.join(grids)}"
             )
+    check_sets(config)
     if original := config["original_dataset"]:
         check_path("original_dataset", original, f"the path of {ORIGINAL}, or null for our synthesis")
         if Path(original).suffix not in ORIGINALS:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from betavae.errors import UserError
+from betavae.page import write_page
+from betavae.table_pages import page
 from betavae.tables import write_table
 
 WILDCARD = re.compile(r"\{(\w+)[^}]*\}")
@@ -64,8 +66,8 @@ def rows_of(jobs: list[tuple[str, dict[str, float]]]) -> list[dict[str, Any]]:
     return [*rows, row("all", [job for _, job in jobs])]
 
 
-def main(*, csv: Path, md: Path, settings: str) -> None:
-    """Write the table.
+def main(*, csv: Path, md: Path, html: Path, settings: str) -> None:
+    """Write the table, and its page of the report: here, for what it says is known only once all else is done.
 
     settings: JSON; scale, folders of benchmark files, and patterns: {rule: path of its benchmark}.
     """
@@ -82,3 +84,4 @@ def main(*, csv: Path, md: Path, settings: str) -> None:
         "up to more than the run's."
     )
     write_table(csv, md, rows_of(jobs), caption)
+    write_page(html, page(md.read_text(encoding="utf-8"), md.stem))

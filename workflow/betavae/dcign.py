@@ -1,12 +1,16 @@
-"""DC-IGN on the 2D shapes (Kulkarni et al. 2015): mini-batches that vary one factor teach each latent its factor.
+"""DC-IGN, on 2D shapes and pictures (Kulkarni et al. 2015): mini-batches that vary one factor teach it to its latents.
 
 A mini-batch shows one image with one factor varied. The latents that are not assigned to that factor are clamped for
 the whole batch, mean and log-variance, before a code is drawn; backward, their gradient is replaced by a pull towards
 the batch mean. So a factor's variation can only be explained by the latents assigned to it.
+
+On pictures, of which the paper prints no network, it is the same one with as many maps at either end as there are
+colours, and latents for the factors that the settings assign. Grey pixels are a Bernoulli's, as for the β-VAE.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from betavae.bernoulli import reconstruction_loss
-from betavae.factors import FACTORS, FactorGrid
+from betavae.errors import UserError
+from betavae.factors import FactorGrid
 from betavae.shapes import SIDE
 from betavae.stacked import StackedConv2d, StackedLinear
 from betavae.systems import Player
 from betavae.vae import kl_per_latent
 
-# One latent each, five for shape (appendix A.1). The tenth is assigned to nothing and never active (ours).
+# Of the 2D shapes: one latent each, five for shape (appendix A.1). The tenth is assigned to nothing and never active
+# (ours).
 LATENTS = 10
 ASSIGNED: dict[str, tuple[int, ...]] = {
     "scale": (0,),
@@ -63,12 +69,14 @@ def pool(maps: Tensor) -> Tensor:
 class StackedConvMaxpool2d(StackedConv2d):
     """A 3×3 convolution that keeps the size, then max-pooling by 2: (R, n, inputs, H, W) → (R, n, outputs, H/2, W/2).
 
-    Maps are laid out channels last, which torch's pooling takes three times faster on a CPU. There, of images
-    (one input) only what is lit is convolved.
+    Maps are laid out channels last, which torch's pooling takes three times faster on a CPU. There, of images that are
+    `mostly_dark` only what is lit is convolved.
     """
 
+    mostly_dark = False
+
     def forward(self, x: Tensor) -> Tensor:
-        convolve = convolve_lit if x.shape[2] == 1 and not x.is_cuda else convolve_all
+        convolve = convolve_lit if self.mostly_dark and not x.is_cuda else convolve_all
         maps = [convolve(*one).permute(0, 2, 3, 1) for one in zip(x, self.weight, self.bias, strict=True)]
         return torch.stack(maps).permute(0, 1, 4, 2, 3)
 
@@ -101,11 +109,12 @@ class DCIGN(nn.Module):
     printed: unpool, conv C2, unpool, conv C1, unpool, conv 1, hidden layers ReLU, its sigmoid in the loss. Ours, since
     the table leaves it open: convolutions keep the size (padding 1), unpooling repeats the nearest neighbour, and FC U
     and FC C3·8·8, both ReLU, stand between codes and the first unpooling.
+
+    assigned: the latents of each factor; colours: 1 or 3 channels of a picture, None of the 2D shapes.
     """
 
     traversal = (-3.0, 3.0)
     posterior = True
-    latents = LATENTS
 
     def __init__(
         self,
@@ -114,29 +123,34 @@ class DCIGN(nn.Module):
         units: int,
         initial_logvar: float,
         initial_logit: float = 0.0,
+        latents: int = LATENTS,
+        assigned: Mapping[str, Sequence[int]] = ASSIGNED,
+        colours: int | None = None,
     ) -> None:
         super().__init__()
+        self.latents, self.colours = latents, colours or 1
         # Few pixels are lit, and a bias that all of them share takes a thousand steps at Adam's rate to say so.
         self.initial_logit = initial_logit
         # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them. What is
         # never trained to say anything keeps it.
-        assigned = torch.zeros(LATENTS)
-        assigned[[latent for latents in ASSIGNED.values() for latent in latents]] = initial_logvar
-        self.register_buffer("initial_logvar", assigned, persistent=False)
+        before = torch.zeros(latents)
+        before[[latent for own in assigned.values() for latent in own]] = initial_logvar
+        self.register_buffer("initial_logvar", before, persistent=False)
         first, second, third = channels
         side = SIDE // 8
         self.small = third, side, side
         self.convolutions = nn.ModuleList(
             StackedConvMaxpool2d(replicas, inputs, outputs, 3, padding=1)
-            for inputs, outputs in ((1, first), (first, second), (second, third))
+            for inputs, outputs in ((self.colours, first), (first, second), (second, third))
         )
+        self.convolutions[0].mostly_dark = colours is None
         self.encoder = nn.Sequential(
             StackedLinear(replicas, third * side**2, units),
             nn.ReLU(),
-            StackedLinear(replicas, units, 2 * LATENTS),
+            StackedLinear(replicas, units, 2 * latents),
         )
         self.decoder = nn.Sequential(
-            StackedLinear(replicas, LATENTS, units),
+            StackedLinear(replicas, latents, units),
             nn.ReLU(),
             StackedLinear(replicas, units, third * side**2),
             nn.ReLU(),
@@ -145,7 +159,7 @@ class DCIGN(nn.Module):
             nn.ReLU(),
             StackedUnpoolConv2d(replicas, second, first, 3, padding=1),
             nn.ReLU(),
-            StackedUnpoolConv2d(replicas, first, 1, 3, padding=1),
+            StackedUnpoolConv2d(replicas, first, self.colours, 3, padding=1),
             nn.Flatten(2),
         )
 
@@ -155,8 +169,8 @@ class DCIGN(nn.Module):
         return mean, logvar + self.initial_logvar
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, 4096)."""
-        maps = images.unflatten(-1, (1, SIDE, SIDE))
+        """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, P), P = 4096 a colour."""
+        maps = images.unflatten(-1, (self.colours, SIDE, SIDE))
         for layer in self.convolutions:
             maps = layer(maps).relu()
         return self.posterior_of(maps)
@@ -168,18 +182,19 @@ class DCIGN(nn.Module):
         the window only: exact, borders included.
         """
         replicas = len(self.encoder[0].weight)
-        empty = [pixels.new_zeros(1, 1, 1, SIDE, SIDE)]
+        empty = [pixels.new_zeros(1, 1, self.colours, SIDE, SIDE)]
         for convolution in self.convolutions:
             empty.append(convolution(empty[-1].expand(replicas, -1, -1, -1, -1)).relu())
-        rows, places = columns // SIDE, columns % SIDE
+        planes, within = columns // SIDE**2, columns % SIDE**2
+        rows, places = within // SIDE, within % SIDE
         top, left = int(rows.min()), int(places.min())
         height, width = int(rows.max()) + 1 - top, int(places.max()) + 1 - left
-        within = (rows - top) * width + places - left
+        within = (planes * height + rows - top) * width + places - left
         found = []
         for part in pixels.split(IMAGES_AT_ONCE):
-            shown = part.new_zeros(len(part), height * width)
+            shown = part.new_zeros(len(part), self.colours * height * width)
             shown[:, within] = part
-            maps, corner = shown.view(1, -1, 1, height, width), (top, left)
+            maps, corner = shown.view(1, -1, self.colours, height, width), (top, left)
             for convolution, around in zip(self.convolutions, empty, strict=False):
                 maps, corner = convolve_window(convolution, maps, corner, around)
             found.append(self.posterior_of(laid_in(empty[-1].expand(-1, len(part), -1, -1, -1), maps, corner)))
@@ -187,15 +202,15 @@ class DCIGN(nn.Module):
         return mean, logvar
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Bernoulli logits (R, batch, 4096) of codes (R, batch, M)."""
+        """Bernoulli logits (R, batch, P) of codes (R, batch, M)."""
         return self.decoder(codes) + self.initial_logit
 
     def reconstruction_loss(self, codes: Tensor, images: Tensor) -> Tensor:
-        """−log p(x|z) in nats, (R, batch), of codes (R, batch, M) and images (R, batch, 4096)."""
+        """−log p(x|z) in nats, (R, batch), of codes (R, batch, M) and images (R, batch, P)."""
         return reconstruction_loss(self.decode(codes), images)
 
     def generate(self, codes: Tensor) -> Tensor:
-        """Probability (R, batch, 4096) of each pixel being lit, of codes (R, batch, M)."""
+        """Mean images (R, batch, P), the probability of each pixel being lit, of codes (R, batch, M)."""
         return self.decode(codes).sigmoid()
 
 
@@ -260,14 +275,14 @@ def objective(
 ) -> dict[str, Tensor]:
     """The VAE's objective on clamped posteriors; both of its terms send their gradient back through the clamp.
 
-    images (R, G·batch, 4096) and noise (R, G·batch, M) ~ N(0, 1) of G mini-batches, active (R, G, M) bool: the latents
+    images (R, G·batch, P) and noise (R, G·batch, M) ~ N(0, 1) of G mini-batches, active (R, G, M) bool: the latents
     of the factor that each of them varies.
     Returns loss (R,), reconstruction (R,) and kl (R, M), in nats an image.
     """
     groups, own = active.shape[1], active.flatten(0, 1)
     # Mini-batch by mini-batch; all of them share the loss, the mean over their images, and so the pull.
     mean, logvar = (
-        Clamp.apply(values.view(len(own), -1, LATENTS), own, clamp, invariance / groups).view_as(values)
+        Clamp.apply(values.view(len(own), -1, network.latents), own, clamp, invariance / groups).view_as(values)
         for values in network.encode(images)
     )
     codes = mean + (0.5 * logvar).exp() * noise
@@ -277,30 +292,38 @@ def objective(
 
 
 def network_of(settings: dict[str, Any]) -> DCIGN:
-    """The network that `settings` describe, weights zero."""
+    """The network that `settings` describe, weights zero; by default for the 2D shapes."""
     initial = settings["initial_logvar"], settings["initial_logit"]
-    return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], *initial)
+    own = {key: settings[key] for key in ("latents", "assigned", "colours") if key in settings}
+    return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], *initial, **own)
 
 
 def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
     """For each of a step's G mini-batches the factor that varies, by the ratios, and images that share all others.
 
-    Returns images (steps, G·batch), drawn with replacement, noise (steps, G·batch, M) ~ N(0, 1) and active
+    Factors without latents or ratio vary between mini-batches only. UserError where a factor with latents is none of
+    the grid's. Returns images (steps, G·batch), drawn with replacement, noise (steps, G·batch, M) ~ N(0, 1) and active
     (steps, G, M) bool, the latents of the varied factors. A mini-batch of the type shape varies nothing but the shape.
     """
-    groups, batch = settings["groups"], settings["batch"]
-    ratios = np.array([settings["ratios"][factor] for factor in FACTORS], np.float64)
+    groups, batch, factors = settings["groups"], settings["batch"], grid.names
+    latents, assigned_to = settings.get("latents", LATENTS), settings.get("assigned", ASSIGNED)
+    if unknown := sorted(set(assigned_to) - set(factors)):
+        raise UserError(
+            f"DC-IGN is to be taught {', '.join(unknown)}, and the images are a whole product of {', '.join(factors)}; "
+            "expected a set with every combination of the factors that are assigned to latents"
+        )
+    ratios = np.array([settings["ratios"].get(factor, 0) for factor in factors], np.float64)
     drawn = steps * groups
-    varied = rng.choice(len(FACTORS), drawn, p=ratios / ratios.sum())
+    varied = rng.choice(len(factors), drawn, p=ratios / ratios.sum())
     classes = np.repeat(grid.classes(rng.integers(0, grid.images, drawn))[:, None], batch, axis=1)
     classes[np.arange(drawn), :, varied] = rng.integers(0, np.array(grid.sizes)[varied, None], (drawn, batch))
-    assigned = np.zeros((len(FACTORS), LATENTS), bool)
-    for row, factor in enumerate(FACTORS):
-        assigned[row, list(ASSIGNED[factor])] = True
+    assigned = np.zeros((len(factors), latents), bool)
+    for row, factor in enumerate(factors):
+        assigned[row, list(assigned_to.get(factor, ()))] = True
     return {
         "images": grid.index(classes).reshape(steps, groups * batch),
-        "noise": rng.standard_normal((steps, groups * batch, LATENTS), np.float32),
-        "active": assigned[varied].reshape(steps, groups, LATENTS),
+        "noise": rng.standard_normal((steps, groups * batch, latents), np.float32),
+        "active": assigned[varied].reshape(steps, groups, latents),
     }
 
 

@@ -23,19 +23,26 @@ WARM, TIMED = 3, 10  # steps before the clock runs, and under it
 BITS_MB, GRAM_MB = 378, 201
 
 
-def sample_images(grid: FactorGrid, colours: int = 1) -> np.ndarray:
-    """As many images as the grid has, packed or in colour: what they show does not matter to the clock."""
-    if colours > 1:
-        return np.zeros((grid.images, SIDE, SIDE, colours), np.uint8)
+def sample_grid(settings: dict) -> FactorGrid:
+    """A small grid to draw a training's images from: of the factors that it is taught, or else the 2D shapes'."""
+    if names := tuple(settings.get("assigned", ())):
+        return FactorGrid((np.arange(3.0),) * len(names), names)
+    return FactorGrid.thinned({"orientation": 8, "posX": 4, "posY": 4})
+
+
+def sample_images(grid: FactorGrid, colours: int | None = None) -> np.ndarray:
+    """As many images as the grid has, packed 2D shapes or pictures: what they show matters little to the clock."""
+    if colours:
+        return np.resize(np.arange(256, dtype=np.uint8), (grid.images, SIDE, SIDE, colours))
     shown = pack(draw(2, 1.0, 0.0, grid.values[3], grid.values[4]).reshape(-1, SIDE, SIDE))
     return np.resize(shown, (grid.images, shown.shape[1]))
 
 
 def seconds_a_step(settings: dict, device: torch.device) -> float:
     """Seconds that one step of a training takes, all its replicas together: the median of a few."""
-    grid = FactorGrid.thinned({"orientation": 8, "posX": 4, "posY": 4})
+    grid = sample_grid(settings)
     turns = take_turns(build(settings, device), settings, device)
-    steps = training_steps(turns, settings, sample_images(grid, settings.get("colours", 1)), grid, device)
+    steps = training_steps(turns, settings, sample_images(grid, settings.get("colours")), grid, device)
     elapsed = []
     for _ in range(WARM + TIMED):
         started = time.perf_counter()

@@ -174,8 +174,8 @@ def _batch(training: dict[str, Any]) -> int:
 
 
 def _weights(training: dict[str, Any]) -> int:
-    """Numbers in the weights of all replicas of a model (few in a convolutional one)."""
-    if training["system"] != "vae":
+    """Numbers in the weights of all replicas of a model with layers of one width (few in a convolutional one)."""
+    if "width" not in training:
         return 0
     width, latents = training["width"], training["latents"]
     return (2 * PIXELS * width + 3 * width * width + 3 * latents * width) * len(training["seeds"])
@@ -183,7 +183,7 @@ def _weights(training: dict[str, Any]) -> int:
 
 def _multiplications(training: dict[str, Any]) -> float:
     """Multiplications that all replicas of a model need for one image."""
-    if training["system"] == "vae":
+    if "channels" not in training:
         return _weights(training)
     first, second, *_ = training["channels"]
     return CONVOLUTION * first * second * len(training["seeds"])

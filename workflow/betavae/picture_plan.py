@@ -6,18 +6,22 @@ What a set is of (chairs, faces, celeba) is its subject: the real set and its st
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from betavae.names import parse_beta
+from betavae.errors import UserError
+from betavae.names import NameRefused, parse_beta
 from betavae.picture_sources import SOURCES, STANDINS
 
-SUBJECTS = tuple(SOURCES)
+SUBJECTS = tuple(dict.fromkeys([*SOURCES, *(name.removeprefix("standin_") for name in STANDINS)]))
 LARGEST = 202_599  # images of CelebA, the largest set
-COLOURS = {"celeba": 3, "chairs": 1, "faces": 1}
+COLOURS = {name.removeprefix("standin_"): colours for name, colours in STANDINS.items()}
 SETS = (*SOURCES, *STANDINS)
-PICTURE = rf"(?:{'|'.join(SETS)})_(?:infogan|beta[0-9.]+(?:_held_out)?)"
+# What is taken from InfoGAN's last layer before the tanh: chairs stand on white, faces on black, others on anything.
+DARK = {"chairs": -1.5, "faces": 1.5}
 TRAINING = ("channels", "units", "latents", "sigma", "optimiser", "learning_rate", "batch", "steps", "record_every")
 
 
@@ -49,24 +53,78 @@ class Picture(NamedTuple):
         return self.set.removeprefix("standin_")
 
 
+def of_infogan(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """InfoGAN begins as light or dark as the set's background."""
+    return {"dark": DARK.get(name.removeprefix("standin_"), 0)}
+
+
+def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """DC-IGN's latents by factor of a set, one factor's after the other's; each is varied as often as it has latents.
+
+    UserError where no factor of the set is assigned to latents.
+    """
+    alike = [factor for factor, size in config["pictures"][name].items() if size == 1] if name in STANDINS else []
+    assigned = config["pictures"]["assigned"].get(name, {})
+    counts = {factor: count for factor, count in assigned.items() if count and factor not in alike}
+    if not counts:
+        raise UserError(
+            f"{name}_dcign: `pictures.assigned.{name}` in the config gives latents to no factor of {name}; expected "
+            "{factor: how many latents} of factors that are known, for DC-IGN learns from labels"
+        )
+    firsts = itertools.accumulate(counts.values(), initial=0)
+    latents = {
+        factor: list(range(first, first + count))
+        for first, (factor, count) in zip(firsts, counts.items(), strict=False)
+    }
+    return {"latents": sum(counts.values()), "assigned": latents, "ratios": counts}
+
+
+# The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for the
+# number of steps, and what else is different on a set.
+SYSTEMS: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {"infogan": of_infogan, "dcign": of_dcign}
+PICTURE = rf"(?:{'|'.join(SETS)})_(?:{'|'.join(SYSTEMS)}|beta[0-9.]+(?:_held_out)?)"
+
+
+def check_sets(config: dict[str, Any]) -> None:
+    """UserError where the config speaks of models or sets of pictures that there are not."""
+    pictures = config["pictures"]
+    for key, known in (("in_all", SUBJECTS), ("latents", SETS), ("assigned", SETS)):
+        if unknown := [name for name in pictures[key] if name not in known]:
+            raise UserError(f"config: `pictures.{key}` names {unknown[0]!r}, expected some of {', '.join(known)}")
+    for subject, models in pictures["models"].items():
+        try:
+            for model in models:
+                check_picture_model(model)
+        except NameRefused as error:
+            raise UserError(f"config: `pictures.models.{subject}`: {error}") from error
+
+
+def check_picture_model(model: str) -> None:
+    """Refuse the name of a model that is trained on no picture set, its set's name left out."""
+    if not parse_picture(f"{SETS[0]}_{model}"):
+        raise NameRefused(f"no model on pictures is called {model!r}; allowed: beta<number>, {', '.join(SYSTEMS)}")
+
+
 def parse_picture(name: str) -> Picture | None:
     """What a model's name says, None where it is no model on a picture set; NameRefused for an odd β."""
-    found = re.fullmatch(rf"({'|'.join(SETS)})_(infogan|beta[0-9.]+)(_held_out)?", name)
+    found = re.fullmatch(rf"({'|'.join(SETS)})_({'|'.join(SYSTEMS)}|beta[0-9.]+)(_held_out)?", name)
     if not found or not re.fullmatch(PICTURE, name):
         return None
-    if found[2] != "infogan":
+    if found[2] not in SYSTEMS:
         parse_beta(found[2])
     return Picture(found[1], found[2], bool(found[3]))
 
 
 def shown_set(config: dict[str, Any], subject: str) -> str:
     """The set that stands for a subject: the real one where its path is set, else the stand-in."""
-    return subject if config["pictures"][subject]["path"] else f"standin_{subject}"
+    return subject if subject in SOURCES and config["pictures"][subject]["path"] else f"standin_{subject}"
 
 
-def models_of(config: dict[str, Any], subject: str) -> list[str]:
-    """The names of all models on the set that stands for a subject, in the config's order."""
-    return [f"{shown_set(config, subject)}_{model}" for model in config["pictures"]["models"][subject]]
+def models_on(config: dict[str, Any], name: str) -> list[str]:
+    """The names of all models on a set, in the config's order; without DC-IGN where there are no labels to teach it."""
+    models = config["pictures"]["models"][name.removeprefix("standin_")]
+    taught = any(config["pictures"]["assigned"].get(name, {}).values())
+    return [f"{name}_{model}" for model in models if model != "dcign" or taught]
 
 
 def folder(config: dict[str, Any], scale: str, name: str) -> str:
@@ -92,10 +150,17 @@ def images(config: dict[str, Any], scale: str, name: str) -> int:
 def training(config: dict[str, Any], scale: str, picture: Picture, seeds: list[int]) -> dict[str, Any]:
     """All that shapes the training of a model on pictures."""
     preset = config["scales"][scale]["pictures"]
-    if picture.model == "infogan":
-        own = {k: v for k, v in config["scales"][scale]["infogan"].items() if k not in ("replicas", "sheets")}
-        looks = {"colours": COLOURS[picture.subject], "dark": 0}
-        return {"system": "infogan", "seeds": seeds, **looks, **own, "threads": config["threads"]}
+    if picture.model in SYSTEMS:
+        usual = config["scales"][scale][picture.model].items()
+        return {
+            "system": picture.model,
+            "colours": COLOURS[picture.subject],
+            "seeds": seeds,
+            **{key: value for key, value in usual if key not in ("replicas", "sheets")},
+            **SYSTEMS[picture.model](config, picture.set),
+            "steps": preset["comparison_steps"],
+            "threads": config["threads"],
+        }
     return {
         "system": "conv_vae",
         "beta": parse_beta(picture.model)[0],

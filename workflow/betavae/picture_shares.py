@@ -77,7 +77,7 @@ def main(*, codes: Path, dataset: Path, summary: Path, output: Path, score: Path
     factors = open_factors(dataset)
     with h5py.File(summary) as file:
         kl, reconstruction = (file[name][:] if name in file else None for name in ("kl", "reconstruction"))
-        beta = json.loads(file.attrs["settings"]).get("beta")
+        beta = json.loads(file.attrs["settings"]).get("beta", 1.0)  # DC-IGN's is 1
     with h5py.File(dataset) as file:
         stored = StoredCodes(codes, len(file["images"]))
     lost = [replica for replica in range(stored.replicas) if stored.diverged(replica)]

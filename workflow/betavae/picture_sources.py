@@ -7,7 +7,7 @@ from typing import Any
 
 from betavae.errors import UserError
 
-STANDINS = ("standin_chairs", "standin_faces", "standin_celeba")
+STANDINS = {"standin_chairs": 1, "standin_faces": 1, "standin_celeba": 3}  # a module each, and its colours
 # What to get, and from whom; the path goes under `pictures.{set}.path` in the config.
 SOURCES = {
     "celeba": (

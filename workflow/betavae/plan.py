@@ -190,8 +190,7 @@ class Plan:
 
     def picture_models(self, name: str) -> list[str]:
         """The models of a set, as the config lists them for its subject."""
-        subject = name.removeprefix("standin_")
-        return [f"{name}_{model}" for model in self.config["pictures"]["models"][subject]]
+        return picture_plan.models_on(self.config, name)
 
     def picture_shares(self, model: str) -> str:
         """What each latent of a model on pictures follows, and which replica stands for it."""
@@ -206,15 +205,15 @@ class Plan:
     def published_picture_score(self, wildcards: Any) -> str:
         """The metric file behind results/{set}/metric_{model}.json; a name that makes no sense ends the run."""
         target = f"results/{wildcards.set}/metric_{wildcards.picture}.json"
-        name = f"{wildcards.set}_{wildcards.picture}"
         try:
-            if not picture_plan.parse_picture(name):
-                raise NameRefused(
-                    f"no model on pictures is called {wildcards.picture!r}; allowed: beta<number>, infogan"
-                )
+            picture_plan.check_picture_model(wildcards.picture)
         except NameRefused as error:
             sys.exit(f"{target}: {error}")
-        return self.score(name)
+        return self.score(f"{wildcards.set}_{wildcards.picture}")
+
+    def pictures_code(self, step: str) -> str:
+        """The digest of a step's code and of all systems' that it draws from, those on pictures."""
+        return code_digest(step, "conv_vae", *picture_plan.SYSTEMS)
 
     def picture_figure(self, wildcards: Any) -> picture_plan.Figure:
         """Which figure of the paper is asked for."""
@@ -432,8 +431,8 @@ class Plan:
     def replicas(self, scale: str, model: str) -> int:
         """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
         preset = self.preset(scale)
-        if re.fullmatch(picture_plan.PICTURE, model):
-            return preset["infogan" if model.endswith("_infogan") else "pictures"]["replicas"]
+        if picture := picture_plan.parse_picture(model):
+            return preset[picture.model if picture.model in picture_plan.SYSTEMS else "pictures"]["replicas"]
         part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
         return part["replicas"]
 
@@ -445,7 +444,10 @@ class Plan:
         """All that shapes the training of a model."""
         preset = self.preset(scale)
         if picture := picture_plan.parse_picture(model):
-            return picture_plan.training(self.config, scale, picture, self.seeds(self.replicas(scale, model)))
+            try:
+                return picture_plan.training(self.config, scale, picture, self.seeds(self.replicas(scale, model)))
+            except UserError as error:
+                sys.exit(str(error))
         if model in NAMED_SYSTEMS:
             own = {key: value for key, value in preset[model].items() if key != "replicas"}
             seeds = self.seeds(preset[model]["replicas"])

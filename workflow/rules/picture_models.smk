@@ -103,7 +103,7 @@ rule picture_figure:
         runtime=needs.minutes(5, network=0.05),
     params:
         settings=plan.picture_figure_settings,
-        code=code_digest("picture_figure", "conv_vae", "infogan"),
+        code=plan.pictures_code("picture_figure"),
     message:
         "{wildcards.figure}: walks along single latents on pictures"
     shell:
@@ -139,7 +139,7 @@ rule picture_traversal:
         runtime=needs.minutes(5, network=0.05),
     params:
         scale=plan.scale,
-        code=code_digest("picture_traversal", "conv_vae", "infogan"),
+        code=plan.pictures_code("picture_traversal"),
     message:
         "All latents of {wildcards.picture} on {wildcards.set}"
     shell:
@@ -192,3 +192,4 @@ rule all_pictures:
     input:
         plan.made_on(SUBJECTS),
         rules.held_out.output,
+        rules.picture_pages.output,

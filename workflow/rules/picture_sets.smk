@@ -88,4 +88,4 @@ rule set_sheet:
 # The stand-ins and what they look like.
 rule standins:
     input:
-        expand(rules.set_sheet.output, set=STANDINS),
+        expand(rules.set_sheet.output, set=list(STANDINS)),

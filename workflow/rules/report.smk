@@ -22,6 +22,19 @@ PAGES = [
         (f"samples_{model}", "samples", "Training", f"{label(model)}, samples, as a table")
         for model in plan.sampled_models()
     ),
+    *(
+        (f"pictures_{name}", "picture_table", "Figures 1–4, pictures", f"{name}, as a table")
+        for name in plan.picture_sets(plan.config["pictures"]["in_all"])
+    ),
+]
+# Those that `all` does not make, and `all_pictures` does.
+PICTURE_PAGES = [
+    ("held_out", "held_out", "Figures 1–4, pictures", "a combination held out, as a table"),
+    *(
+        (f"pictures_{name}", "picture_table", "Figures 1–4, pictures", f"{name}, as a table")
+        for name in plan.picture_sets(SUBJECTS)
+        if f"pictures_{name}" not in [table for table, *_ in PAGES]
+    ),
 ]
 
 
@@ -54,6 +67,27 @@ rule table_pages:
         "Tables as pages of the report"
     shell:
         "python -m betavae table_pages --log {log} --md {input.md} --html {output.html}"
+
+
+use rule table_pages as picture_pages with:
+    input:
+        md=[f"results/tables/{table}.md" for table, *_ in PICTURE_PAGES],
+    output:
+        html=[
+            report(
+                f"results/tables/{table}.html",
+                caption=f"../report/{caption}.rst",
+                category=category,
+                labels={"result": called},
+            )
+            for table, caption, category, called in PICTURE_PAGES
+        ],
+    log:
+        "results/logs/picture_pages.log",
+    benchmark:
+        "results/benchmarks/picture_pages.tsv"
+    message:
+        "Tables of models on pictures as pages of the report"
 
 
 # What workflow/report/workflow.rst, the head of the report, says of this run.
