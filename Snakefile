@@ -15,7 +15,8 @@ from betavae.needs import Needs
 from betavae.paper import label
 from betavae.picture_plan import FIGURES, PICTURE, SETS, SUBJECTS, standin_sizes
 from betavae.picture_sources import SOURCES, STANDINS
-from betavae.plan import BETA, LEARNT, SUBSET, SWEEP, TRAINED, Plan
+from betavae.plan import Plan
+from betavae.plan_models import BETA, LEARNT, SUBSET, SWEEP, TRAINED
 from betavae.room import refuse_without_room
 from betavae.run_lock import begin, expect_writable
 

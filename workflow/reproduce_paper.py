@@ -30,7 +30,8 @@ from snakemake.utils import update_config
 
 from betavae import figure6_left, figure6_right, job
 from betavae.errors import UserError
-from betavae.plan import SWEEP, TRAINED, Plan
+from betavae.plan import Plan
+from betavae.plan_models import SWEEP, TRAINED
 from betavae.score import summarise
 from betavae.tables import write_table
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from betavae import picture_plan
-from betavae.plan import SUBSET, SWEEP, TRAINED, Plan
+from betavae.plan import Plan
+from betavae.plan_models import SUBSET, SWEEP, TRAINED
 
 Need = Callable[[Any, int], int]
 
