@@ -11,6 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
+from betavae import picture_table
 from betavae.codes import HeldCodes
 from betavae.config import check
 from betavae.dcign import draw
@@ -397,3 +398,14 @@ def test_a_config_that_speaks_of_other_sets_or_models_is_refused(config, key, va
 @pytest.mark.parametrize("name", STANDINS)
 def test_a_stand_ins_colours_are_its_modules(name):
     assert importlib.import_module(f"betavae.{name}").CHANNELS == STANDINS[name] == COLOURS[name[len("standin_") :]]
+
+
+def test_the_table_prints_large_losses_in_full(tmp_path):
+    own = of_replica(made_up_codes(), np.array([2.0, 1.5, 1.0, 0.2, 0.01, 0.0]), None)
+    said = {"model": "standin_celeba_beta250", "best": 0, "posterior": True, "reconstruction": [-12370.04]}
+    share, paths = tmp_path / "share.json", {kind: tmp_path / f"table.{kind}" for kind in ("csv", "md")}
+    said["replicas"] = [json.loads(json.dumps(own, default=lambda value: value.tolist()))]
+    share.write_text(json.dumps(said), encoding="utf-8")
+    picture_table.main(shares=[share], settings=json.dumps({"scale": "test", "set": "standin_celeba"}), **paths)
+    assert "-12370" in paths["md"].read_text(encoding="utf-8")
+    assert "-12370.0" in paths["csv"].read_text(encoding="utf-8")

@@ -63,4 +63,4 @@ def main(*, shares: list[Path], csv: Path, md: Path, settings: str, scores: list
         f"else explains most of the same latent (from {BESIDE:g} on; a × b: the two together, beyond what each does "
         "alone). A factor is found where it explains more than two thirds of a latent."
     )
-    write_table(csv, md, [{column: row.get(column, "") for column in columns} for row in rows], caption)
+    write_table(csv, md, [{column: row.get(column, "") for column in columns} for row in rows], caption, digits=6)

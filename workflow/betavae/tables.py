@@ -13,12 +13,12 @@ from betavae import job
 NOT_YET_RUN = "not yet run"  # in the row of a system that there are no results of
 
 
-def write_table(csv: Path, md: Path, rows: list[dict[str, Any]], caption: str) -> None:
-    """Write rows that share their keys; `caption` stands above the Markdown."""
+def write_table(csv: Path, md: Path, rows: list[dict[str, Any]], caption: str, digits: int = 4) -> None:
+    """Write rows that share their keys; `caption` stands above the Markdown, where numbers have so many `digits`."""
     with job.atomic(csv) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv_module.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    body = tabulate(rows, headers="keys", tablefmt="github", floatfmt=".4g")
+    body = tabulate(rows, headers="keys", tablefmt="github", floatfmt=f".{digits}g")
     with job.atomic(md) as part:
         part.write_text(f"{caption}\n\n{body}\n", encoding="utf-8")

@@ -27,7 +27,8 @@ def draw(walker: Walker, starts: np.ndarray, rows: int = ROWS) -> style.plt.Figu
     codes = walker.encode(starts)
     originals, rebuilt = shown_images(starts), walker.generate(codes)
     latents, values = walker.order[:rows], walker.values(STEPS)
-    figure = style.plt.figure(figsize=(7.2, 0.8 + 0.313 * (len(latents) + 1)))
+    narrow = len(starts) < 3
+    figure = style.plt.figure(figsize=(0.6 + 2.2 * len(starts), 0.8 + 0.15 * narrow + 0.313 * (len(latents) + 1)))
     above, below = figure.subplots(
         2, len(starts), height_ratios=(1, len(latents)), gridspec_kw={"hspace": 0.02, "wspace": 0.02}
     )
@@ -38,7 +39,8 @@ def draw(walker: Walker, starts: np.ndarray, rows: int = ROWS) -> style.plt.Figu
         show(top, line, columns=words)
         labels = [walker.label(latent) for latent in latents] if number == 0 else None
         show(axis, walker.walk(codes[number], latents, values), labels, stops(values))
-    figure.suptitle(f"{walker.title}: one latent at a time, the others as inferred from the start")
+    between = "\n" if narrow else " "
+    figure.suptitle(f"{walker.title}:{between}one latent at a time, the others as inferred from the start")
     return figure
 
 
