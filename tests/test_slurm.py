@@ -128,7 +128,7 @@ def test_tables_and_scores_equal_those_of_a_local_run(on_slurm, finished, target
         if path.stem != "cost":
             assert (on_slurm / path).read_bytes() == (finished / path).read_bytes(), path
     scores = sorted(path.relative_to(on_slurm) for path in on_slurm.glob("results/**/metrics/zdiff/*.json"))
-    assert len(scores) > 15
+    assert len(scores) >= 15
     if targets == ["all"]:
         everything = [*finished.glob("results/tables/*"), *finished.glob("results/**/metrics/zdiff/*.json")]
         assert sorted(path.relative_to(finished) for path in everything) == sorted([*tables, *scores])
@@ -157,7 +157,7 @@ def test_the_sweeps_trainings_are_one_job_array(jobs):
 
 
 def test_small_jobs_do_not_flood_the_queue(jobs, expected):
-    assert len(jobs) < 0.5 * expected.total()
+    assert len(jobs) < 0.6 * expected.total()
     assert [job.rule for job in jobs if job.rule.startswith("publish")] == []
     assert {job.state for job in jobs} == {"COMPLETED"}
 
