@@ -23,8 +23,8 @@ sigmoid; Q: D's trunk, FC 128, FC 5; Adam, 1e-3 for G, 2e-4 for D; instance nois
 - Weights begin as Xavier's and biases at zero, as for all systems; biases before a batch norm, which would take them
   away again, stay there. 1.5 is taken from G's last layer before the tanh: images begin dark, as the data are.
 - On pictures, of which the paper says no more than that it was tried, it is the same network with as many maps at
-  either end as there are colours, and begins as light as the pictures' background. (On chairs, which stand on white,
-  it drew nothing but grey for all 1,500 steps at the scale `laptop` when it began in the middle grey.)
+  either end as there are colours, and begins as light as the pictures' background. (From the middle grey
+  two seeds scored 26 and 33 % on chairs after 1,500 steps at the scale `laptop`, from their white 53 and 62 %.)
 """
 
 from __future__ import annotations
