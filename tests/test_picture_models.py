@@ -277,6 +277,9 @@ def test_a_dcign_on_pictures_has_latents_for_each_factor_that_varies(config):
     assert found["assigned"] == {"azimuth": [0, 1], "legs": [2, 3, 4], "back_height": [5], "arms": [6]}
     assert found["ratios"] == {"azimuth": 2, "legs": 3, "back_height": 1, "arms": 1}
     assert (found["system"], found["latents"], found["colours"], found["channels"]) == ("dcign", 7, 1, [96, 48, 48])
+    config["scales"]["laptop"]["dcign"]["channels"] = [3, 3, 3]  # the 2D shapes'
+    found = training(config, "laptop", parse_picture("standin_faces_dcign"), [0])
+    assert (found["channels"], found["steps"], found["batch"], found["invariance"]) == ([8, 8, 8], 1500, 20, 10)
 
 
 DCIGN = {

@@ -79,8 +79,8 @@ def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
     return {"latents": sum(counts.values()), "assigned": latents, "ratios": counts}
 
 
-# The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for the
-# number of steps, and what else is different on a set.
+# The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for
+# those under the scale's `pictures`, and what is different on a set.
 SYSTEMS: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {"infogan": of_infogan, "dcign": of_dcign}
 PICTURE = rf"(?:{'|'.join(SETS)})_(?:{'|'.join(SYSTEMS)}|beta[0-9.]+(?:_held_out)?)"
 
@@ -151,12 +151,12 @@ def training(config: dict[str, Any], scale: str, picture: Picture, seeds: list[i
     """All that shapes the training of a model on pictures."""
     preset = config["scales"][scale]["pictures"]
     if picture.model in SYSTEMS:
-        usual = config["scales"][scale][picture.model].items()
+        own = config["scales"][scale][picture.model] | preset.get(picture.model, {})
         return {
             "system": picture.model,
             "colours": COLOURS[picture.subject],
             "seeds": seeds,
-            **{key: value for key, value in usual if key not in ("replicas", "sheets")},
+            **{key: value for key, value in own.items() if key not in ("replicas", "sheets")},
             **SYSTEMS[picture.model](config, picture.set),
             "steps": preset["comparison_steps"],
             "threads": config["threads"],
