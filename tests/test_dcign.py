@@ -44,8 +44,10 @@ SETTINGS = {
     "steps": 100,
     "record_every": 50,
     "ratios": EVEN,
+    "curriculum": {},
     "clamp": "mean",
     "invariance": 0.01,
+    "invariance_growth": 1,
 }
 
 
@@ -232,7 +234,7 @@ def test_the_objective_is_reconstruction_plus_kl(network, batch):
 
 def test_a_step_varies_one_factor_and_its_latents_are_active():
     grid = FactorGrid.thinned({})
-    drawn = draw(np.random.default_rng(0), 400, SETTINGS, grid)
+    drawn = draw(np.random.default_rng(0), range(400), SETTINGS, grid)
     classes = grid.classes(drawn["images"])
     assert classes.shape == (400, 20, 5)
     for step in range(400):
@@ -243,9 +245,30 @@ def test_a_step_varies_one_factor_and_its_latents_are_active():
     assert drawn["noise"].dtype == np.float32
 
 
+def test_images_lie_among_the_values_that_the_curriculum_leaves_a_step():
+    grid = FactorGrid.thinned({})
+    growing = {"share": 0.25, "from": 100, "to": 200}
+    settings = SETTINGS | {"curriculum": {"orientation": growing, "posX": {"share": 0.1, "from": 400, "to": 500}}}
+    drawn = draw(np.random.default_rng(0), range(300), settings, grid)
+    classes = grid.classes(drawn["images"])
+    ends = [(1, (0, 5), (0, 5)), (2, (15, 24), (0, 39)), (3, (14, 16), (14, 16)), (4, (0, 31), (0, 31))]
+    for column, *expected in ends:
+        for own, (low, high) in zip((classes[:101], classes[200:]), expected, strict=True):
+            assert (own[..., column].min(), own[..., column].max()) == (low, high)
+    later = draw(np.random.default_rng(0), range(200, 300), settings, grid)["images"]
+    assert set(grid.classes(later)[..., 2].ravel()) == set(range(40))
+
+
+def test_the_pull_grows_geometrically_and_is_constant_unless_asked_to(grid):
+    growing = SETTINGS | {"invariance": 3.0, "invariance_growth": 100, "steps": 1000}
+    drawn = draw(np.random.default_rng(0), range(500, 1001), growing, grid)["invariance"]
+    assert drawn[[0, 250, 500]] == pytest.approx([30, 30 * 10**0.5, 300], rel=1e-5)
+    assert set(draw(np.random.default_rng(0), range(9), SETTINGS, grid)["invariance"]) == {np.float32(0.01)}
+
+
 def test_each_of_a_steps_mini_batches_varies_a_factor_of_its_own():
     grid = FactorGrid.thinned({})
-    drawn = draw(np.random.default_rng(0), 50, SETTINGS | {"groups": 4, "batch": 12}, grid)
+    drawn = draw(np.random.default_rng(0), range(50), SETTINGS | {"groups": 4, "batch": 12}, grid)
     assert drawn["images"].shape == (50, 48)
     assert drawn["noise"].shape == (50, 48, LATENTS)
     classes, kinds = grid.classes(drawn["images"]).reshape(50, 4, 12, 5), set()
@@ -294,7 +317,7 @@ def test_settings_that_spell_out_the_2d_shapes_change_nothing():
 def test_batch_types_come_in_the_ratio_asked_for_and_the_varied_factor_takes_all_values():
     grid = FactorGrid.thinned({})
     ratios = {"scale": 1, "orientation": 2, "posX": 1, "posY": 4, "shape": 8}
-    drawn = draw(np.random.default_rng(0), 4000, SETTINGS | {"ratios": ratios}, grid)
+    drawn = draw(np.random.default_rng(0), range(4000), SETTINGS | {"ratios": ratios}, grid)
     for factor, ratio in ratios.items():
         steps = drawn["active"][:, 0, ASSIGNED[factor][0]]
         assert steps.mean() == pytest.approx(ratio / 16, abs=0.025)

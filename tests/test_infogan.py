@@ -273,7 +273,7 @@ def test_running_moments_follow_data_and_not_samples(step):
 
 
 def test_codes_are_uniform_and_offsets_lie_in_the_table(grid):
-    drawn = draw(np.random.default_rng(0), 64, SETTINGS | {"batch": 32}, grid)
+    drawn = draw(np.random.default_rng(0), range(64), SETTINGS | {"batch": 32}, grid)
     inputs, offsets = drawn["inputs"], drawn["offsets"]
     assert inputs.shape == (64, 32, 10)
     assert inputs.dtype == np.float32

@@ -115,15 +115,15 @@ def trained_on(grid: FactorGrid, hold_out: dict[str, int]) -> np.ndarray:
     return np.flatnonzero(~held)
 
 
-def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
     """Images, uniformly from the data set without what settings["hold_out"] holds out, and noise of the codes, N(0, 1).
 
     images (steps, batch), noise (steps, batch, M).
     """
     batch, pool = settings["batch"], trained_on(grid, settings.get("hold_out", {}))
     return {
-        "images": pool[rng.integers(0, len(pool), (steps, batch))],
-        "noise": rng.standard_normal((steps, batch, settings["latents"]), np.float32),
+        "images": pool[rng.integers(0, len(pool), (len(steps), batch))],
+        "noise": rng.standard_normal((len(steps), batch, settings["latents"]), np.float32),
     }
 
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from betavae.bernoulli import reconstruction_loss
+from betavae.curriculum import ALL, window
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.shapes import SIDE
@@ -253,7 +254,7 @@ class Clamp(torch.autograd.Function):
     """Fix the inactive latents of a batch, and put the pull towards the batch mean in the place of their gradient."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, active: Tensor, clamp: str, invariance: float) -> Tensor:
+    def forward(ctx: Any, values: Tensor, active: Tensor, clamp: str, invariance: float | Tensor) -> Tensor:
         """values (R, batch, M), active (R, M) bool.
 
         clamp: `mean` of the batch (paper) or `first` image (authors' code).
@@ -271,7 +272,7 @@ class Clamp(torch.autograd.Function):
 
 
 def objective(
-    network: DCIGN, images: Tensor, noise: Tensor, active: Tensor, clamp: str, invariance: float
+    network: DCIGN, images: Tensor, noise: Tensor, active: Tensor, clamp: str, invariance: float | Tensor
 ) -> dict[str, Tensor]:
     """The VAE's objective on clamped posteriors; both of its terms send their gradient back through the clamp.
 
@@ -298,12 +299,15 @@ def network_of(settings: dict[str, Any]) -> DCIGN:
     return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], *initial, **own)
 
 
-def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
     """For each of a step's G mini-batches the factor that varies, by the ratios, and images that share all others.
 
-    Factors without latents or ratio vary between mini-batches only. UserError where a factor with latents is none of
-    the grid's. Returns images (steps, G·batch), drawn with replacement, noise (steps, G·batch, M) ~ N(0, 1) and active
-    (steps, G, M) bool, the latents of the varied factors. A mini-batch of the type shape varies nothing but the shape.
+    Both lie among the values that settings["curriculum"] leaves the step (see `curriculum.window`). Factors without
+    latents or ratio vary between mini-batches only. UserError where a factor with latents is none of the grid's.
+    Returns images (steps, G·batch), drawn with replacement, noise (steps, G·batch, M) ~ N(0, 1), active (steps, G, M)
+    bool, the latents of the varied factors, and invariance (steps,), the strength of the pull, which grows
+    geometrically by settings["invariance_growth"] over the training. A mini-batch of the type shape varies nothing but
+    the shape.
     """
     groups, batch, factors = settings["groups"], settings["batch"], grid.names
     latents, assigned_to = settings.get("latents", LATENTS), settings.get("assigned", ASSIGNED)
@@ -313,17 +317,24 @@ def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: F
             "expected a set with every combination of the factors that are assigned to latents"
         )
     ratios = np.array([settings["ratios"].get(factor, 0) for factor in factors], np.float64)
-    drawn = steps * groups
+    drawn = len(steps) * groups
     varied = rng.choice(len(factors), drawn, p=ratios / ratios.sum())
-    classes = np.repeat(grid.classes(rng.integers(0, grid.images, drawn))[:, None], batch, axis=1)
-    classes[np.arange(drawn), :, varied] = rng.integers(0, np.array(grid.sizes)[varied, None], (drawn, batch))
+    curriculum = settings["curriculum"]
+    windows = [window(steps, size, curriculum.get(name, ALL)) for name, size in zip(factors, grid.sizes, strict=True)]
+    first, count = (each.T.repeat(groups, axis=0) for each in np.array(windows).transpose(1, 0, 2))  # (drawn, factors)
+    classes = np.repeat(rng.integers(first, first + count)[:, None], batch, axis=1)
+    rows = np.arange(drawn)
+    own = first[rows, varied][:, None]
+    classes[rows, :, varied] = rng.integers(own, own + count[rows, varied][:, None], (drawn, batch))
+    growth = settings["invariance_growth"] ** (np.arange(steps.start, steps.stop) / settings["steps"])
     assigned = np.zeros((len(factors), latents), bool)
     for row, factor in enumerate(factors):
         assigned[row, list(assigned_to.get(factor, ()))] = True
     return {
-        "images": grid.index(classes).reshape(steps, groups * batch),
-        "noise": rng.standard_normal((steps, groups * batch, latents), np.float32),
-        "active": assigned[varied].reshape(steps, groups, latents),
+        "images": grid.index(classes).reshape(len(steps), groups * batch),
+        "noise": rng.standard_normal((len(steps), groups * batch, latents), np.float32),
+        "active": assigned[varied].reshape(len(steps), groups, latents),
+        "invariance": (settings["invariance"] * growth).astype(np.float32),
     }
 
 
@@ -331,8 +342,8 @@ def players(network: DCIGN, settings: dict[str, Any]) -> list[Player]:
     """Encoder and decoder as one."""
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        chosen = settings["clamp"], settings["invariance"]
-        found = objective(network, images, drawn["noise"], drawn["active"], *chosen)
+        pull = drawn["invariance"][0]  # the same for all replicas
+        found = objective(network, images, drawn["noise"], drawn["active"], settings["clamp"], pull)
         return found["loss"], found
 
     return [Player(list(network.parameters()), settings["learning_rate"], losses)]

@@ -213,15 +213,15 @@ def network_of(settings: dict[str, Any]) -> InfoGAN:
     return InfoGAN(len(settings["seeds"]), *sizes, settings.get("colours", 1), settings.get("dark", DARK))
 
 
-def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
     """Images, uniformly from the data set; G's inputs (steps, batch, M + noise) ~ U(−1, 1); where in its table each
     image's instance noise begins, (steps, 3, batch): for the data, for samples in D's turn, for samples in G's.
     """
     batch = settings["batch"]
     return {
-        "images": rng.integers(0, grid.images, (steps, batch)),
-        "inputs": rng.uniform(-1, 1, (steps, batch, settings["latents"] + settings["noise"])).astype(np.float32),
-        "offsets": rng.integers(0, TABLE, (steps, 3, batch)),
+        "images": rng.integers(0, grid.images, (len(steps), batch)),
+        "inputs": rng.uniform(-1, 1, (len(steps), batch, settings["latents"] + settings["noise"])).astype(np.float32),
+        "offsets": rng.integers(0, TABLE, (len(steps), 3, batch)),
     }
 
 

@@ -3,8 +3,8 @@
 A system's module has
 
 - `network_of(settings)`: the stacked network, weights zero, a `Network`;
-- `draw(rng, steps, settings, grid)`: the random inputs of so many steps of one replica, arrays (steps, …), among
-  them `images` (steps, batch), the numbers of the images that it sees;
+- `draw(rng, steps, settings, grid)`: the random inputs of one replica's steps of these numbers (a range, from 0),
+  arrays (steps, …), among them `images` (steps, batch), the numbers of the images that it sees;
 - `players(network, settings)`: who is optimised, in the order of their turns within a step;
 - where settings["sheets"] ask for samples through training, `sheet(network, settings)`: images (R, n, 4096) in [0, 1].
 """

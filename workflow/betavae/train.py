@@ -54,8 +54,8 @@ def draw_block(settings: dict[str, Any], grid: FactorGrid, block: int) -> dict[s
 
     Each replica has streams of its own that depend on its seed and the block's number alone.
     """
-    draw = system_of(settings).draw
-    drawn = [draw(stream(seed, "training", block), BLOCK, settings, grid) for seed in settings["seeds"]]
+    draw, steps = system_of(settings).draw, range(block * BLOCK, (block + 1) * BLOCK)
+    drawn = [draw(stream(seed, "training", block), steps, settings, grid) for seed in settings["seeds"]]
     return {name: np.stack([one[name] for one in drawn], axis=1) for name in drawn[0]}
 
 

@@ -92,15 +92,15 @@ def network_of(settings: dict[str, Any]) -> VAE:
     return VAE(len(settings["seeds"]), settings["width"], settings["latents"], settings.get("initial_logvar", 0.0))
 
 
-def draw(rng: np.random.Generator, steps: int, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
     """Images, uniformly from the data set (or from settings["subset"] of it), and the noise of the codes, ~ N(0, 1).
 
     images (steps, batch), noise (steps, batch, M).
     """
     batch, pool = settings["batch"], subset(grid, settings.get("subset"))
     return {
-        "images": pool[rng.integers(0, len(pool), (steps, batch))],
-        "noise": rng.standard_normal((steps, batch, settings["latents"]), np.float32),
+        "images": pool[rng.integers(0, len(pool), (len(steps), batch))],
+        "noise": rng.standard_normal((len(steps), batch, settings["latents"]), np.float32),
     }
 
 
