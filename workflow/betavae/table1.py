@@ -111,7 +111,7 @@ def parts_of(settings: dict[str, Any]) -> tuple[dict[str, Part], nn.Module]:
     chosen = settings | {"seeds": settings["seeds"][:1], "batch": 2}
     network = build(chosen, torch.device("cpu"))
     system = system_of(chosen)
-    drawn = system.draw(stream(0, "table 1"), 1, chosen, FactorGrid.thinned({}))
+    drawn = system.draw(stream(0, "table 1"), range(1), chosen, FactorGrid.thinned({}))
     inputs = {name: torch.from_numpy(array) for name, array in drawn.items()}
     players = system.players(network, chosen)
     with Listener(network) as listener:
