@@ -306,7 +306,9 @@ def test_every_latent_but_the_tenth_is_assigned_to_one_factor():
 
 def test_settings_that_spell_out_the_2d_shapes_change_nothing():
     spelt = SETTINGS | {"latents": LATENTS, "assigned": {f: list(own) for f, own in ASSIGNED.items()}}
-    plain, same = (draw(np.random.default_rng(0), range(30), each, FactorGrid.thinned({})) for each in (SETTINGS, spelt))
+    plain, same = (
+        draw(np.random.default_rng(0), range(30), each, FactorGrid.thinned({})) for each in (SETTINGS, spelt)
+    )
     for name in plain:
         np.testing.assert_array_equal(plain[name], same[name])
     plain, same = (network_of(each) for each in (SETTINGS, spelt))
