@@ -18,7 +18,8 @@ from betavae.dcign import (
     objective,
     pool,
 )
-from betavae.dcign_factors import explained, explained_within, shape_regression, table_rows
+from betavae.dcign_factors import shape_regression, table_rows
+from betavae.factor_shares import explained, explained_within
 from betavae.factors import FACTORS, FactorGrid
 from betavae.images import lit_chunks, pack
 from betavae.shapes import draw as draw_shape

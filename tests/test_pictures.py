@@ -18,7 +18,8 @@ from betavae.figure5 import example
 from betavae.images import unpack
 from betavae.models import load_model
 from betavae.paper import TABLE1
-from betavae.pictures import best_replica, note, start_images, tiled, title
+from betavae.pictures import note, start_images, tiled, title
+from betavae.score import best_replica
 from betavae.table1 import parts_of
 from betavae.train import build
 from betavae.walk import Walker, encode, open_best, variance

@@ -11,24 +11,10 @@ from sklearn.metrics import r2_score
 
 from betavae.codes import StoredCodes
 from betavae.dcign import ASSIGNED
+from betavae.factor_shares import explained, explained_within
 from betavae.factors import FACTORS
 from betavae.images import open_grid
 from betavae.tables import write_table
-
-
-def explained(latent: np.ndarray, cells: np.ndarray) -> float:
-    """Share of the variance of `latent` (n,) that the means of its `cells` (n,) explain: R², the correlation ratio."""
-    latent = latent.astype(np.float64)
-    counts = np.bincount(cells)
-    means = np.bincount(cells, latent) / np.maximum(counts, 1)
-    total = latent.var()
-    return float(counts @ (means - latent.mean()) ** 2 / len(latent) / total) if total else 0.0
-
-
-def explained_within(latent: np.ndarray, classes: np.ndarray, groups: np.ndarray) -> float:
-    """As `explained`, of what varies within the groups (n,): the latent's mean in each group is taken out first."""
-    means = np.bincount(groups, latent.astype(np.float64)) / np.maximum(np.bincount(groups), 1)
-    return explained(latent - means[groups], classes + groups * (classes.max() + 1))
 
 
 def shape_regression(latents: np.ndarray, shapes: np.ndarray) -> float:

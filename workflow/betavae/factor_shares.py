@@ -202,3 +202,18 @@ def summary(found: Followed) -> str:
 
 
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def explained(latent: np.ndarray, cells: np.ndarray) -> float:
+    """Share of the variance of `latent` (n,) that the means of its `cells` (n,) explain: R², the correlation ratio."""
+    latent = latent.astype(np.float64)
+    counts = np.bincount(cells)
+    means = np.bincount(cells, latent) / np.maximum(counts, 1)
+    total = latent.var()
+    return float(counts @ (means - latent.mean()) ** 2 / len(latent) / total) if total else 0.0
+
+
+def explained_within(latent: np.ndarray, classes: np.ndarray, groups: np.ndarray) -> float:
+    """As `explained`, of what varies within the groups (n,): the latent's mean in each group is taken out first."""
+    means = np.bincount(groups, latent.astype(np.float64)) / np.maximum(np.bincount(groups), 1)
+    return explained(latent - means[groups], classes + groups * (classes.max() + 1))

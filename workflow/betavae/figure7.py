@@ -19,7 +19,7 @@ from betavae.factors import SHAPE_NAMES, FactorGrid
 from betavae.images import open_bits, open_grid, unpack
 from betavae.models import load_model
 from betavae.paper import FIGURE7, label
-from betavae.pictures import best_replica
+from betavae.score import best_replica
 from betavae.shapes import SIDE
 from betavae.tables import write_table
 

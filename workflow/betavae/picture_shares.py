@@ -12,10 +12,9 @@ import numpy as np
 
 from betavae import job
 from betavae.codes import StoredCodes
-from betavae.dcign_factors import explained
-from betavae.factor_shares import COUNTED, live_latents
+from betavae.factor_shares import COUNTED, explained, live_latents
 from betavae.picture_set import Factors, open_factors
-from betavae.pictures import best_replica
+from betavae.score import best_replica
 
 
 def shares(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

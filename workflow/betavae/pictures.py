@@ -1,4 +1,4 @@
-"""What pictures of models share: which replica stands for a model, what it is called, and sheets of images."""
+"""What pictures of models share: what a model is called, and sheets of images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,6 @@ from betavae.shapes import SIDE
 
 GAP = 3  # white pixels between two images of a sheet
 ALL_DIVERGED = "all replicas diverged"
-
-
-def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
-    """The replica of a metric file with the highest mean over its classifier seeds, the first among equals, and it.
-
-    Diverged replicas (accuracy null) are left out; None where all are.
-    """
-    by_replica: dict[int, list[float]] = {}
-    for replica, _, accuracy in score["scores"]:
-        if accuracy is not None:
-            by_replica.setdefault(replica, []).append(accuracy)
-    means = {replica: float(np.mean(values)) for replica, values in by_replica.items()}
-    return max(means.items(), key=lambda item: item[1], default=None)
 
 
 def title(model: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,19 @@ def score(representation: Representation, grid: FactorGrid, settings: dict, labe
         "factors": settings["factors"],
         "confusion": np.mean(counted, axis=0) if counted else None,
     }
+
+
+def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
+    """The replica of a metric file with the highest mean over its classifier seeds, the first among equals, and it.
+
+    Diverged replicas (accuracy null) are left out; None where all are.
+    """
+    by_replica: dict[int, list[float]] = {}
+    for replica, _, accuracy in score["scores"]:
+        if accuracy is not None:
+            by_replica.setdefault(replica, []).append(accuracy)
+    means = {replica: float(np.mean(values)) for replica, values in by_replica.items()}
+    return max(means.items(), key=lambda item: item[1], default=None)
 
 
 def main(*, dataset: Path, output: Path, settings: str, codes: Path | None = None, bits: Path | None = None) -> None:
