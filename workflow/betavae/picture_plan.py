@@ -61,8 +61,7 @@ def of_infogan(config: dict[str, Any], name: str) -> dict[str, Any]:
 def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
     """DC-IGN's latents by factor of a set, one factor's after the other's; each is varied as often as it has latents.
 
-    Pixels begin at even odds and all values are there from the start: pictures are not dark, as the 2D shapes are, and
-    the curriculum names the shapes' factors.
+    All values are there from the start: the curriculum is of the 2D shapes' factors.
     UserError where no factor of the set is assigned to latents.
     """
     alike = [factor for factor, size in config["pictures"][name].items() if size == 1] if name in STANDINS else []
@@ -78,8 +77,7 @@ def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
         factor: list(range(first, first + count))
         for first, (factor, count) in zip(firsts, counts.items(), strict=False)
     }
-    own = {"latents": sum(counts.values()), "assigned": latents, "ratios": counts}
-    return own | {"initial_logit": 0, "curriculum": {}}
+    return {"latents": sum(counts.values()), "assigned": latents, "ratios": counts, "curriculum": {}}
 
 
 # The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for
