@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from betavae import codes, job
 from betavae.digest import PACKAGE
@@ -151,6 +152,16 @@ def test_an_output_appears_whole_or_not_at_all(tmp_path):
         part.write_text("new")
     assert path.read_text() == "new"
     assert files(tmp_path) == ["new/table.csv"]
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_other_results(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with job.atomic(tmp_path / "beta4.safetensors") as part:
+            save_file({"a": np.zeros(2, np.float32)}, part)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "beta4.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 def test_an_input_that_may_not_be_read_is_not_taken_for_the_output(tmp_path):

@@ -128,6 +128,13 @@ def _flush_folder(path: Path) -> None:
             os.close(folder)
 
 
+def _as_any_output(path: Path) -> None:
+    """Give a file the rights of any other output: what safetensors writes, its owner alone may read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of `path` that takes its name, flushed, once the block ends without error.
@@ -141,6 +148,7 @@ def atomic(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
+            _as_any_output(temporary)
             temporary.replace(path)
             _flush_folder(path.parent)
     finally:
