@@ -10,15 +10,12 @@ from betavae.dcign import (
     DCIGN,
     LATENTS,
     Clamp,
-    StackedUnpoolConv2d,
-    convolve_all,
-    convolve_lit,
     draw,
     network_of,
     objective,
-    pool,
 )
 from betavae.dcign_factors import shape_regression, table_rows
+from betavae.dcign_layers import StackedUnpoolConv2d, convolve_all, convolve_lit, pool
 from betavae.factor_shares import explained, explained_within
 from betavae.factors import FACTORS, FactorGrid
 from betavae.images import lit_chunks, pack
