@@ -53,6 +53,18 @@ def snakemake(
     )
 
 
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start it, to be watched; what it says on either stream comes on one."""
+    return subprocess.Popen(
+        command(folder, *arguments),
+        cwd=ROOT,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
 def planned(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Counter:
     """How many jobs of each rule a dry run would run."""
     run = snakemake(folder, "--dry-run", "--quiet", "rules", *arguments, snakefile=snakefile)

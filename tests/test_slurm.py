@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import one_node_slurm
-from running import ROOT, TINY, command, environment, outcome, planned, snakemake
+from running import ROOT, TINY, outcome, planned, snakemake, started
 
 # Slurm's accounting is not there to be asked, and nobody wants to wait: settings of the test, not of the profile.
 FOR_TESTS = (
@@ -195,14 +195,7 @@ def test_ctrl_c_leaves_no_job_behind(slurm, tmp_path):
     endless.write_text("scales: {tiny: {steps: 10000000}}")
     by_model = ("--set-resources", "train:gpu_model=toy", "--retries", "0")
     arguments = (*FOR_TESTS, *by_model, "results/metric_beta4.json", *ASKING_FOR_GPUS, str(endless))
-    with subprocess.Popen(
-        command(tmp_path, *arguments),
-        cwd=ROOT,
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
+    with started(tmp_path, *arguments) as process:
         log = tmp_path / "results/tiny/logs/train_beta4.log"
         deadline = time.monotonic() + 300
         while not log.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -227,14 +220,7 @@ def test_a_preempted_training_goes_on_from_its_checkpoint_to_the_same_result(slu
     longer.write_text("{checkpoint_minutes: 0.01, scales: {tiny: {steps: 4000}}}")
     settings = ("results/metric_beta4.json", *ASKING_FOR_GPUS, str(longer))
     preempted, undisturbed = tmp_path / "preempted", tmp_path / "undisturbed"
-    with subprocess.Popen(
-        command(preempted, *FOR_TESTS, "--retries", "0", *settings),
-        cwd=ROOT,
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
+    with started(preempted, *FOR_TESTS, "--retries", "0", *settings) as process:
         checkpoints = preempted / "results/tiny/checkpoints/beta4"
         while not list(checkpoints.glob("step_*")) and process.poll() is None:
             time.sleep(0.1)

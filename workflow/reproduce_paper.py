@@ -30,9 +30,10 @@ from snakemake.utils import update_config
 
 from betavae import figure6_left, figure6_right, job
 from betavae.errors import UserError
+from betavae.names import MAIN_BETAS, NAMED_SYSTEMS, beta_name
+from betavae.needs import NETWORK
 from betavae.plan import Plan
-from betavae.plan_models import SWEEP, TRAINED
-from betavae.score import summarise
+from betavae.score import accuracies_of, summarise
 from betavae.tables import write_table
 
 ROOT = Path(__file__).parent.parent
@@ -57,15 +58,12 @@ def parts_of(plan: Plan, at_once: int) -> list[Part]:
 
     at_once: seeds that are trained as one network, at most.
     """
-    main = plan.main_models()
-    trained = [model for model in main if re.fullmatch(TRAINED, model)]
-    first = [model for model in main if model not in trained] + [m for m in ("vae_untrained",) if m in trained]
-    betas = sorted(m for m in trained if m.startswith("beta"))
-    order = [*first, *reversed(betas), *(m for m in trained if m not in first and m not in betas)]
-    order += [model for model in plan.sweep_models() if model not in order]
+    learnt = plan.trained_models()
+    first = [model for model in plan.main_models() if model not in learnt]
+    order = dict.fromkeys([*first, *map(beta_name, reversed(MAIN_BETAS)), *NAMED_SYSTEMS, *plan.sweep_models()])
     found = []
     for model in order:
-        if re.fullmatch(f"{TRAINED}|{SWEEP}", model):
+        if re.fullmatch(NETWORK, model):
             seeds = plan.training(plan.scale, model)["seeds"]
             for start in range(0, len(seeds), at_once):
                 found.append(Part(model, seeds[start], len(seeds[start : start + at_once])))
@@ -76,20 +74,22 @@ def parts_of(plan: Plan, at_once: int) -> list[Part]:
 
 def overlay(plan: Plan, part: Part) -> dict[str, Any]:
     """The config of a part: its seeds, and nothing else, differ."""
-    preset, own = plan.preset(plan.scale), {"replicas": part.replicas}
-    chosen: dict[str, Any] = {**own, "sweep": own}
-    chosen |= {system: own for system in ("infogan", "dcign") if system in preset}
+    own = {"replicas": part.replicas}
+    chosen = own | dict.fromkeys(("sweep", *NAMED_SYSTEMS), own)
     return {"scale": plan.scale, "seed": part.seed, "scales": {plan.scale: chosen}}
 
 
 def files_of(plan: Plan, part: Part) -> dict[str, str]:
-    """What a part leaves, {ending of its file in the folder of parts: its path in the workflow}."""
-    found = {"json": plan.score(part.model)}
+    """What a part leaves, {ending of its file in the folder of parts: its path in the workflow}.
+
+    The metric file comes last: a part that has it is done.
+    """
+    found = {}
     if part.model in plan.sweep_models():
         found["h5"] = plan.summary(part.model)
     if part.model == "pca":
         found["variance.json"] = f"results/{plan.scale}/pca_variance.json"
-    return found
+    return found | {"json": plan.score(part.model)}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def made_by(plan: Plan, part: Part, work: Path) -> dict[str, Any]:
     """
     steps = [read_json(work / plan.score(part.model))["provenance"]]
     summary, model = work / plan.summary(part.model), work / plan.trained(part.model)
-    if re.fullmatch(f"{TRAINED}|{SWEEP}", part.model):
+    if re.fullmatch(NETWORK, part.model):
         with h5py.File(summary) as file:
             steps.append(json.loads(file.attrs["provenance"]))
         with safe_open(model, framework="np") as file:
@@ -171,8 +171,7 @@ def merged_score(scores: Sequence[dict[str, Any]], keep: float) -> dict[str, Any
         before = rows[-1][0] + 1 if rows else 0
         rows += [[before + replica, seed, value] for replica, seed, value in score["scores"]]
         diverged += [before + replica for replica in score["diverged"]]
-    values = np.array([np.nan if row[2] is None else row[2] for row in rows], np.float64)
-    mean, std, kept = summarise(values, np.zeros(len(rows), np.int64), keep)
+    mean, std, kept = summarise(accuracies_of(rows), np.zeros(len(rows), np.int64), keep)
     confusions = [score["confusion"] for score in scores if score["confusion"] is not None]
     return scores[0] | {
         "score_mean": mean,

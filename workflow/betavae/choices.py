@@ -19,7 +19,7 @@ import numpy as np
 from betavae.errors import UserError
 from betavae.factor_shares import LIVE_KL, SHARES
 from betavae.figure6_right import Point, read_point
-from betavae.score import summarise
+from betavae.score import accuracies_of, summarise
 from betavae.stream import stream
 
 RESAMPLES = 2000  # bootstrap samples of a model's replicas
@@ -66,7 +66,7 @@ class Choice:
 def score_table(score: dict[str, Any]) -> np.ndarray:
     """The scores of a metric file as an array (replicas, classifier seeds); NaN where a replica diverged."""
     replicas = max(row[0] for row in score["scores"]) + 1
-    return np.array([np.nan if row[2] is None else row[2] for row in score["scores"]], np.float64).reshape(replicas, -1)
+    return accuracies_of(score["scores"]).reshape(replicas, -1)
 
 
 def resample(scores: np.ndarray, keep: float, rng: np.random.Generator) -> np.ndarray | None:

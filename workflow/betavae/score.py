@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def summarise(scores: np.ndarray, groups: np.ndarray, keep: float) -> tuple[floa
     return float(np.mean(means)), float(scores[finite].std()), kept
 
 
+def accuracies_of(rows: Sequence[Sequence[Any]]) -> np.ndarray:
+    """The accuracies (n,) of a metric file's `scores`, [replica, classifier seed, accuracy] each; NaN: diverged."""
+    return np.array([np.nan if row[2] is None else row[2] for row in rows], np.float64)
+
+
 def score(representation: Representation, grid: FactorGrid, settings: dict, label: str) -> dict:
     """What a metric file says, provenance aside. A single set of codes serves every z_diff seed as a replica."""
     single = representation.replicas == 1
@@ -51,7 +57,7 @@ def score(representation: Representation, grid: FactorGrid, settings: dict, labe
                 rows += [[replica, seed, float(accuracy)] for seed, accuracy in enumerate(accuracies)]
                 confusions += list(counts / np.maximum(counts.sum(2, keepdims=True), 1))
             bar.update()
-    accuracy = np.array([np.nan if row[2] is None else row[2] for row in rows], np.float64)
+    accuracy = accuracies_of(rows)
     mean, std, kept = summarise(accuracy, groups[[row[0] for row in rows]], settings["keep"])
     counted = [confusions[k] for k in kept if confusions[k] is not None]
     return {
