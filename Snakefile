@@ -116,7 +116,7 @@ rule results:
 
 onstart:
     begin(Path("results"))
-    refuse_without_room(plan, list(workflow.dag.needrun_jobs()), Path("results"), here=workflow.local_exec)
+    refuse_without_room(list(workflow.dag.needrun_jobs()), Path("results"), here=workflow.local_exec)
 
 
 rule cost:

@@ -7,29 +7,49 @@ import yaml
 
 from betavae import room
 from betavae.errors import UserError
+from betavae.needs import Needs
 from betavae.plan import Plan
-from betavae.room import Need, check, free_mb, memory_mb, written
+from betavae.room import Need, check, free_mb, memory_mb, need_of
 from conftest import CONFIG
 from running import TINY, last_line, snakemake
 
 
+class Wildcards(SimpleNamespace):
+    """A job's wildcards, as Snakemake gives them."""
+
+    def get(self, name, default=None):
+        return getattr(self, name, default)
+
+
 @pytest.mark.parametrize(
-    ("rule", "named", "numbers"),
+    ("quantity", "named", "numbers"),
     [
-        ("encode", {"model": "beta4"}, 2 * 10 * 10),
-        ("encode", {"model": "infogan"}, 2 * 5),
-        ("encode_sweep", {"model": "beta4_z5"}, 2 * 1 * 5),
-        ("pca", {}, 10),
-        ("ica", {}, 30 * 10),
+        ("all_codes", {"model": "beta4"}, 2 * 10 * 10),
+        ("all_codes", {"model": "infogan"}, 2 * 5),
+        ("all_codes", {"model": "beta4_z5"}, 2 * 1 * 10),  # as many as the sweep's widest, for all may be one job array
+        ("codes", {}, 10),
+        ("ica_codes", {}, 30 * 10),
     ],
 )
-def test_codes_take_what_their_numbers_take(rule, named, numbers):
-    wildcards = SimpleNamespace(scale="laptop", **named)
-    assert written(Plan(CONFIG), rule, wildcards) == pytest.approx(4e-6 * 737280 * numbers)
+def test_codes_take_what_their_numbers_take(quantity, named, numbers):
+    job = Wildcards(scale="laptop", **named)
+    said = Needs(Plan(CONFIG)).mb(0, **{quantity: 1})(job, 1)
+    assert said == pytest.approx(4e-6 * 737280 * numbers, abs=1)
 
 
-def test_what_is_small_is_not_counted():
-    assert written(Plan(CONFIG), "score", SimpleNamespace(scale="laptop", model="beta4", metric="zdiff")) == 0
+def test_infogan_on_pictures_has_codes_without_log_variances():
+    job = Wildcards(scale="laptop", model="standin_chairs_infogan")
+    assert Needs(Plan(CONFIG)).all_codes(job) == pytest.approx(4e-6 * 19440 * 2 * 5)
+
+
+def test_a_jobs_needs_are_its_resources_and_what_goes_again_is_known_by_its_output():
+    def job(rule, model, resources, temporary):
+        named = SimpleNamespace(name=rule)
+        return SimpleNamespace(rule=named, wildcards=Wildcards(model=model), resources=resources, temp_output=temporary)
+
+    assert need_of(job("score", "beta4", {"mem_mb": 700}, [])) == Need("score beta4", 700, 0)
+    sweep = job("encode_sweep", "beta4_z5", {"mem_mb": 900, "writes_mb": 30}, ["codes.h5"])
+    assert need_of(sweep) == Need("encode_sweep beta4_z5", 900, 30, temporary=True)
 
 
 NEEDS = [Need("train beta4", 900, 0), Need("encode beta4", 500, 100), Need("encode_sweep a", 0, 40, True)]

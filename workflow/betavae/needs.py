@@ -42,7 +42,7 @@ class Needs:
         self.plan = plan
 
     def mb(self, base: float, **added: float) -> Need:
-        """Memory in MB: the base, and so much for each unit of the quantities named."""
+        """Memory, or room on disk, in MB: the base, and so much for each unit of the quantities named."""
         return self._growing(base, added)
 
     def minutes(self, base: float, **added: float) -> Need:
@@ -78,6 +78,16 @@ class Needs:
             file = Path(self.plan.own_file(wildcards))
             return file.stat().st_size / 1e6 if file.exists() else 0
         return 4e-6 * self.images(wildcards) * images_of({}) * self._latents(wildcards)
+
+    def all_codes(self, wildcards: Any) -> float:
+        """MB of the codes of all replicas of the job's model, and of the log-variances beside them where it has any."""
+        trained = re.fullmatch(NETWORK, wildcards.model)
+        kinds = 2 if trained and self._training(wildcards)["system"] != "infogan" else 1
+        return kinds * self.replicas(wildcards) * self.codes(wildcards)
+
+    def ica_codes(self, wildcards: Any) -> float:
+        """MB of the codes of all pairs of shapes and seeds of ICA."""
+        return PAIRS * self.plan.replicas(wildcards.scale, "ica") * self.codes(wildcards)
 
     def points(self, wildcards: Any) -> float:
         """MB of the metric's z_diff points of one replica, which are images where the pixels are the codes."""

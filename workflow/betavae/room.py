@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from betavae import picture_plan
 from betavae.errors import UserError
-from betavae.needs import NETWORK, images_of
-from betavae.plan import Plan
 
-NUMBER_MB = 4e-6  # a float32
-IMAGE_MB = 600e-6  # packed bits, and what an image takes compressed
-GRAM_MB = 3 * 4096**2 * NUMBER_MB
 GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -32,30 +25,6 @@ class Need(NamedTuple):
     memory: float
     disk: float
     temporary: bool = False  # whether what it writes goes again before the run ends
-
-
-def written(plan: Plan, rule: str, wildcards: Any) -> float:
-    """Megabytes that a job of a rule writes, where it is more than a few: data, Gram matrices and codes."""
-    if rule == "dataset":
-        return IMAGE_MB * images_of(plan.config["grids"][wildcards.grid])
-    if rule == "gram":
-        return GRAM_MB
-    if rule == "representation":
-        return Path(plan.own_file(wildcards)).stat().st_size / 1e6
-    if rule not in ("encode", "encode_sweep", "encode_subset", "pca", "ica"):
-        return 0
-    preset = plan.preset(wildcards.scale)
-    model = getattr(wildcards, "model", rule)
-    images = images_of(plan.config["grids"][preset["grid"]])
-    if re.fullmatch(NETWORK, model):
-        trained = plan.training(wildcards.scale, model)
-        # Means, and the log-variances beside them of all but InfoGAN.
-        numbers = len(trained["seeds"]) * trained.get("latents", preset["latents"]) * (1 if model == "infogan" else 2)
-    else:
-        numbers = preset["latents"] * (3 * preset["replicas"] if model == "ica" else 1)
-    if picture := plan.picture(wildcards):
-        images = picture_plan.images(plan.config, wildcards.scale, picture.set)
-    return NUMBER_MB * images * numbers
 
 
 def memory_mb() -> float:
@@ -99,16 +68,15 @@ def check(needs: Iterable[Need], folder: Path, free: float, memory: float | None
         )
 
 
-def refuse_without_room(plan: Plan, jobs: Iterable[Any], folder: Path, here: bool) -> None:
+def need_of(job: Any) -> Need:
+    """What a job of Snakemake says that it takes, by its resources mem_mb and, where it writes much, writes_mb."""
+    label = " ".join([job.rule.name, *filter(None, [job.wildcards.get("model")])])
+    return Need(label, job.resources.get("mem_mb", 0), job.resources.get("writes_mb", 0), any(job.temp_output))
+
+
+def refuse_without_room(jobs: Iterable[Any], folder: Path, here: bool) -> None:
     """End a run that has no room, with one line. jobs: those of Snakemake that will run; here: on this machine."""
-    needs = []
-    for job in jobs:
-        rule, wildcards = job.rule.name, job.wildcards
-        label = " ".join([rule, *filter(None, [getattr(wildcards, "model", "")])])
-        memory = job.resources.get("mem_mb", 0)
-        temporary = rule in ("encode_sweep", "encode_subset")
-        needs.append(Need(label, memory, written(plan, rule, wildcards), temporary))
     try:
-        check(needs, folder, free_mb(folder), memory_mb() if here else None)
+        check(map(need_of, jobs), folder, free_mb(folder), memory_mb() if here else None)
     except UserError as error:
         sys.exit(str(error))

@@ -23,7 +23,6 @@ from betavae.shapes import PIXELS
 from betavae.stream import stream
 from betavae.systems import system_of
 from betavae.tables import write_table
-from betavae.train import build
 
 # Functions that are told although no layer calls them. Whatever else runs between layers moves numbers or is the loss,
 # a sigmoid among it.
@@ -109,8 +108,8 @@ class Listener(TorchFunctionMode):
 def parts_of(settings: dict[str, Any]) -> tuple[dict[str, Part], nn.Module]:
     """The parts of the network that training with `settings` makes, and the network, one replica."""
     chosen = settings | {"seeds": settings["seeds"][:1], "batch": 2}
-    network = build(chosen, torch.device("cpu"))
     system = system_of(chosen)
+    network = system.network_of(chosen)
     drawn = system.draw(stream(0, "table 1"), range(1), chosen, FactorGrid.thinned({}))
     inputs = {name: torch.from_numpy(array) for name, array in drawn.items()}
     players = system.players(network, chosen)

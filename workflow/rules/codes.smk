@@ -20,6 +20,7 @@ rule encode:
     threads: plan.config["threads"]
     resources:
         mem_mb=needs.mb(1000, gpus=1500, weights=1, maps=400),
+        writes_mb=needs.mb(0, all_codes=1),
         runtime=needs.minutes(10, passes=1),
         gpu=needs.gpu(),
     params:
@@ -100,6 +101,7 @@ rule pca:
     threads: 1
     resources:
         mem_mb=needs.mb(1000, codes=12),
+        writes_mb=needs.mb(0, codes=1),
         runtime=needs.minutes(5, images=15),
     params:
         settings=plan.baseline_settings,
@@ -127,6 +129,7 @@ rule ica:
     threads: 1
     resources:
         mem_mb=needs.mb(1000, codes=20),
+        writes_mb=needs.mb(0, ica_codes=1),
         runtime=needs.minutes(10, fits=30),
     params:
         settings=plan.ica_settings,
@@ -158,6 +161,7 @@ rule representation:
     threads: 1
     resources:
         mem_mb=needs.mb(400, codes=2),
+        writes_mb=needs.mb(0, codes=1),
         runtime=needs.minutes(5, images=15),
     params:
         settings=plan.representation_settings,

@@ -16,6 +16,7 @@ rule dataset:
     threads: 2
     resources:
         mem_mb=needs.mb(700, images=800),
+        writes_mb=needs.mb(0, images=450),
         runtime=needs.minutes(5, images=15),
     params:
         strides=lambda wildcards: json.dumps(plan.config["grids"][wildcards.grid]),
@@ -67,6 +68,7 @@ rule gram:
     threads: 1
     resources:
         mem_mb=needs.mb(600, images=400),
+        writes_mb=needs.mb(202),
         runtime=needs.minutes(5, images=15),
     params:
         code=plan.code("gram"),
