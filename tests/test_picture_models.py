@@ -393,6 +393,11 @@ def test_a_whole_run_has_the_pictures_of_the_stand_ins(whole_run, subject):
         ("in_all", ["chairs", "tables"], r"`pictures.in_all` names 'tables', expected some of celeba, chairs, faces"),
         ("assigned", {"tables": {"width": 1}}, r"`pictures.assigned` names 'tables'"),
         ("latents", {"standin_tables": {}}, r"`pictures.latents` names 'standin_tables', .* standin_celeba"),
+        (
+            "latents",
+            {"chairs": {"vae": {"width": 0}}},
+            r"`pictures.latents.chairs`: no model on pictures is called 'vae'",
+        ),
         ("models", {"chairs": ["beta5", "pca"]}, r"`pictures.models.chairs`: no model on pictures is called 'pca'"),
         ("models", {"chairs": ["beta5.0"]}, r"`pictures.models.chairs`: .* write 'beta5'"),
     ],
@@ -417,3 +422,16 @@ def test_the_table_prints_large_losses_in_full(tmp_path):
     picture_table.main(shares=[share], settings=json.dumps({"scale": "test", "set": "standin_celeba"}), **paths)
     assert "-12370" in paths["md"].read_text(encoding="utf-8")
     assert "-12370.0" in paths["csv"].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("factors", "said"), [(None, False), (Factors.of_grid(GRID), True)])
+def test_the_tables_caption_speaks_of_factors_and_scores_only_where_there_are_any(tmp_path, factors, said):
+    own = of_replica(made_up_codes(), None, factors)
+    told = {"model": "celeba_infogan", "best": 0, "posterior": False, "replicas": [own, None]}
+    share, paths = tmp_path / "share.json", {kind: tmp_path / f"table.{kind}" for kind in ("csv", "md")}
+    share.write_text(json.dumps(told, default=lambda value: value.tolist()), encoding="utf-8")
+    picture_table.main(shares=[share], settings=json.dumps({"scale": "test", "set": "celeba"}), **paths)
+    caption = paths["md"].read_text(encoding="utf-8")
+    assert ("A factor is found" in caption) == said
+    assert "the paper's metric" not in caption
+    assert "Models on `celeba`, scale `test`" in caption

@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from betavae import encode, picture_figure, picture_held_out, picture_shares, picture_traversal, train
+from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.picture_plan import parse_picture, training
-from betavae.picture_set import Factors, writing
+from betavae.picture_set import Factors, open_images, writing
+from betavae.walk import open_replica
 from conftest import CONFIG
 
 SIZES = {"azimuth": 5, "width": 1, "legs": 3, "back_height": 1, "arms": 2}
@@ -83,6 +85,39 @@ def test_a_figure_has_a_column_for_each_model(made, folder, tmp_path):
         with Image.open(paths["png"]) as image:
             widths.append(image.width)
     assert widths[1] > 2 * widths[0]
+
+
+def drawn(made, folder, names, **settings):
+    """Figure 2 of some models of the set, not saved."""
+    walkers = {}
+    for name in names:
+        model, shares = made[name]
+        said = json.loads(shares.read_text(encoding="utf-8"))
+        walkers[model.stem] = open_replica(model, said), said
+    settings = {"set": "standin_chairs", "latents": {}, "factors": {"azimuth": "azimuth"}} | settings
+    return picture_figure.draw(walkers, np.array(open_images(folder / "images.npy")[:3]), settings)
+
+
+def test_a_latent_that_the_user_names_is_walked_and_one_that_the_model_has_not_is_refused(made, folder):
+    figure = drawn(made, folder, ["infogan"], latents={"infogan": {"azimuth": 4}})
+    assert figure.axes[1].get_xlabel() == "z4, named in the config"
+    with pytest.raises(
+        UserError, match=r"`pictures.latents.standin_chairs.infogan` .* latent 5 for azimuth; .* 0 to 4"
+    ):
+        drawn(made, folder, ["infogan"], latents={"infogan": {"azimuth": 5}})
+
+
+def test_columns_have_their_titles_at_one_height_and_words_stand_where_nothing_is_known(made, folder):
+    latents = {"beta5": {"emotion": 1}}
+    figure = drawn(made, folder, ["beta5", "infogan", "dcign"], factors={"emotion": None}, latents=latents)
+    figure.canvas.draw()
+    titles = [axis.title.get_window_extent() for axis in figure.axes[1:]]
+    assert [axis.title.get_text() for axis in figure.axes[1:]] == ["β-VAE (β = 5)", "InfoGAN", "DC-IGN"]
+    assert max(title.y0 for title in titles) - min(title.y0 for title in titles) < 1
+    assert [[text.get_text()[:16] for text in axis.texts] for axis in figure.axes[1:]] == [
+        [],
+        *[["factor not known"]] * 2,
+    ]
 
 
 def test_all_latents_are_walked(made, folder, tmp_path):

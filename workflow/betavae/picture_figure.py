@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 
 from betavae import style
+from betavae.errors import UserError
 from betavae.image_files import shown_images
 from betavae.picture_plan import parse_picture
 from betavae.picture_set import open_images
-from betavae.pictures import ALL_DIVERGED, say, show, stops, title
+from betavae.pictures import ALL_DIVERGED, extent, say, show, stops, title
 from betavae.stream import stream
 from betavae.walk import Walker, open_replica
 
 SEEDS = 3  # rows of each factor, each from another picture
 STEPS = 7  # stops of a walk: −3, −2, … 3
-NAMES = {"celeba": "CelebA", "chairs": "chairs", "faces": "3D faces"}
+NAMES = {
+    "celeba": "CelebA",
+    "chairs": "the chairs of Aubry et al. (2014)",
+    "faces": "renderings of the Basel Face Model",
+}
 
 
 def latent_of(factor: str, known_as: str | None, own: dict[str, Any], named: dict[str, int]) -> tuple[int | None, str]:
@@ -43,7 +48,10 @@ def latent_of(factor: str, known_as: str | None, own: dict[str, Any], named: dic
 def draw(
     walkers: dict[str, tuple[Walker | None, dict[str, Any]]], seeds: np.ndarray, settings: dict[str, Any]
 ) -> style.plt.Figure:
-    """The figure: a row of sheets a factor, a column a model, {model: (walker, its shares)}; seeds (n, 64, 64, C)."""
+    """The figure: a row of sheets a factor, a column a model, {model: (walker, its shares)}; seeds (n, 64, 64, C).
+
+    UserError where the user names a latent that a model has not.
+    """
     factors = settings["factors"]
     width = 1.0 + 2.9 * len(walkers)
     ratios = (1, *[STEPS] * len(walkers))
@@ -59,8 +67,10 @@ def draw(
         line[0].set_ylabel(factor, fontsize=9)
         for axis, (model, (walker, said)) in zip(line[1:], walkers.items(), strict=True):
             own = parse_picture(model).model
+            # Words take the room of a sheet, so that columns of either have their titles at one height.
+            axis.set_box_aspect(extent(len(seeds)) / extent(STEPS))
             if row == 0:
-                axis.set_title(title(own), pad=16)
+                axis.set_title(title(own), y=1, pad=16)
             if walker is None:
                 say(axis, ALL_DIVERGED)
                 continue
@@ -69,6 +79,11 @@ def draw(
             if latent is None:
                 say(axis, words)
                 continue
+            if latent >= walker.network.latents:
+                raise UserError(
+                    f"`pictures.latents.{settings['set']}.{own}` in the config names latent {latent} for {factor}; "
+                    f"expected 0 to {walker.network.latents - 1}, which the model has"
+                )
             values = walker.values(STEPS)
             walks = [walker.walk(code, np.array([latent]), values)[0] for code in walker.encode(seeds)]
             show(axis, np.stack(walks), columns=stops(values))

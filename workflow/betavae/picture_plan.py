@@ -92,12 +92,13 @@ def check_sets(config: dict[str, Any]) -> None:
     for key, known in (("in_all", SUBJECTS), ("latents", SETS), ("assigned", SETS)):
         if unknown := [name for name in pictures[key] if name not in known]:
             raise UserError(f"config: `pictures.{key}` names {unknown[0]!r}, expected some of {', '.join(known)}")
-    for subject, models in pictures["models"].items():
-        try:
-            for model in models:
-                check_picture_model(model)
-        except NameRefused as error:
-            raise UserError(f"config: `pictures.models.{subject}`: {error}") from error
+    for key in ("models", "latents"):
+        for name, models in pictures[key].items():
+            try:
+                for model in models:
+                    check_picture_model(model)
+            except NameRefused as error:
+                raise UserError(f"config: `pictures.{key}.{name}`: {error}") from error
 
 
 def check_picture_model(model: str) -> None:

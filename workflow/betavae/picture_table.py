@@ -56,11 +56,15 @@ def main(*, shares: list[Path], csv: Path, md: Path, settings: str, scores: list
     scored = [json.loads(path.read_text(encoding="utf-8")) for path in scores or []] or [None] * len(read)
     rows = [row for said, score in zip(read, scored, strict=True) for row in rows_of(said, score)]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    caption = (
-        f"# Models on `{chosen['set']}`, scale `{chosen['scale']}`\n\n"
-        "Score: the paper's metric on all factors of the set, mean over the classifier seeds. Under each factor: the "
-        "live latent (KL > 0.1 nats; of InfoGAN, by variance) of whose variance it explains most, that share, and what "
-        f"else explains most of the same latent (from {BESIDE:g} on; a × b: the two together, beyond what each does "
-        "alone). A factor is found where it explains more than two thirds of a latent."
-    )
+    told = "Live: KL > 0.1 nats; of InfoGAN, by variance."
+    if any(own and "shares" in own for said in read for own in said["replicas"]):
+        told = (
+            "Under each factor: the live latent (KL > 0.1 nats; of InfoGAN, by variance) of whose variance it explains "
+            f"most, that share, and what else explains most of the same latent (from {BESIDE:g} on; a × b: the two "
+            "together, beyond what each does alone). A factor is found where it explains more than two thirds of a "
+            "latent."
+        )
+    if scores:
+        told = f"Score: the paper's metric on all factors of the set, mean over the classifier seeds. {told}"
+    caption = f"# Models on `{chosen['set']}`, scale `{chosen['scale']}`\n\n{told}"
     write_table(csv, md, [{column: row.get(column, "") for column in columns} for row in rows], caption, digits=6)

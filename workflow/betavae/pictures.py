@@ -49,11 +49,16 @@ def start_images(grid: FactorGrid) -> np.ndarray:
     return grid.index(classes)
 
 
+def extent(count: int, gap: int = GAP) -> int:
+    """The pixels that a row or column of so many images takes."""
+    return count * (SIDE + gap) - gap
+
+
 def tiled(images: np.ndarray, gap: int = GAP) -> np.ndarray:
     """Images (rows, columns, 64, 64), in colour (…, 3), as one, `gap` white pixels (1.0) between them."""
     rows, columns = images.shape[:2]
     step = SIDE + gap
-    sheet = np.ones((rows * step - gap, columns * step - gap, *images.shape[4:]), np.float32)
+    sheet = np.ones((extent(rows, gap), extent(columns, gap), *images.shape[4:]), np.float32)
     for row, line in enumerate(images):
         for column, image in enumerate(line):
             sheet[row * step : row * step + SIDE, column * step : column * step + SIDE] = image
