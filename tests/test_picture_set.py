@@ -67,6 +67,21 @@ def test_factors_that_are_not_known_are_none_and_those_out_of_order_no_grid(tmp_
     assert Factors.of_values(GRID.names, values[:-1]).grid() is None
 
 
+def test_what_is_whole_among_pictures_with_gaps_is_found_in_any_order():
+    whole = FactorGrid((np.arange(9.0), np.arange(2.0), np.arange(5.0)), ("identity", "elevation", "azimuth"))
+    kept = np.random.default_rng(0).permutation(np.delete(np.arange(90), [0, 7, 42]))  # two views of 0, one of 4
+    part = Factors.of_values(whole.names, whole.factor_values()[kept]).part()
+    np.testing.assert_array_equal(part.values[0], [1, 2, 3, 5, 6, 7, 8])
+    assert (part.names, part.sizes, part.images) == (whole.names, (7, 2, 5), 70)
+    images = part.index([[0, 0, 0], [2, 1, 4], [6, 0, 3]])
+    np.testing.assert_array_equal(whole.classes(kept[images]), [[1, 0, 0], [3, 1, 4], [8, 0, 3]])
+    np.testing.assert_array_equal(part.classes(images), [[0, 0, 0], [2, 1, 4], [6, 0, 3]])
+    np.testing.assert_array_equal(part.factor_values(), whole.factor_values()[kept[part.numbers]])
+    again = Factors.of_grid(whole).part()
+    np.testing.assert_array_equal(again.numbers, np.arange(90))
+    assert Factors.of_values(whole.names, whole.factor_values()[:80:2]).part() is None
+
+
 def test_an_interrupted_write_leaves_no_file(tmp_path):
     def interrupted():
         with writing(tmp_path / "a.h5", tmp_path / "a.npy", 1) as writer:

@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from betavae import encode, picture_figure, picture_held_out, picture_shares, picture_traversal, train
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.picture_plan import parse_picture, training
-from betavae.picture_set import Factors, open_images, writing
+from betavae.picture_set import Factors, open_factors, open_images, writing
 from betavae.walk import open_replica
 from conftest import CONFIG
 
@@ -70,6 +71,22 @@ def test_a_model_of_each_system_says_what_its_latents_follow(made):
         assert said["posterior"] == (name != "infogan")
         assert [len(own["said"]) for own in said["replicas"]] == [latents, latents]
         assert set(said["replicas"][0]["shares"]) == set(SIZES)
+
+
+def test_dcign_learns_from_what_is_whole_where_a_picture_was_left_out(made, folder, tmp_path, capsys):
+    settings = json.loads(safe_open(made["dcign"][0], "np").metadata()["settings"])
+    settings |= {"curriculum": {}, "assigned": {"azimuth": [0, 1]}, "ratios": {"azimuth": 1}}
+    factors = open_factors(folder / "images.h5")
+    kept = np.delete(np.arange(30), 7)  # one of the six pictures at azimuth 1
+    with writing(tmp_path / "images.h5", tmp_path / "images.npy", 1) as writer:
+        writer.append(open_images(folder / "images.npy")[kept])
+        writer.finish("made up", "none", Factors.of_values(factors.names, factors.values[kept]), "standin")
+    model = tmp_path / "chairs_dcign.safetensors"
+    files = {"bits": tmp_path / "images.npy", "dataset": tmp_path / "images.h5"}
+    train.main(**files, model=model, history=tmp_path / "history.h5", settings=json.dumps(settings), device="cpu")
+    assert model.exists()
+    told = "chairs_dcign: learns from 24 of 29 pictures, all combinations of 4 azimuth × 1 width × 3 legs"
+    assert told in capsys.readouterr().err
 
 
 def test_a_figure_has_a_column_for_each_model(made, folder, tmp_path):

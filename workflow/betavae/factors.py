@@ -6,7 +6,7 @@ file's order: the first factor (shape) slowest, the last (posY) fastest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,3 +88,24 @@ class FactorGrid:
     def factor_values(self) -> np.ndarray:
         """The factors' values of every image: (images, factors) float64."""
         return np.stack([v[c] for v, c in zip(self.values, self.classes().T, strict=True)], axis=1)
+
+
+@dataclass(frozen=True)
+class PartGrid(FactorGrid):
+    """A whole product of factors among the images of a larger set, or in another order: `numbers` (images,) says which
+    images of the set they are, in the product's order.
+    """
+
+    numbers: np.ndarray = field(kw_only=True)
+
+    def index(self, classes: np.ndarray) -> np.ndarray:
+        """Image numbers (...) in the set, of factor classes (..., factors)."""
+        return self.numbers[super().index(classes)]
+
+    def classes(self, images: np.ndarray | None = None) -> np.ndarray:
+        """Factor classes (..., factors), int64, of image numbers (...) in the set that belong to the product; of all
+        of it, in its order, where none are given.
+        """
+        order = np.argsort(self.numbers)
+        places = None if images is None else order[np.searchsorted(self.numbers, images, sorter=order)]
+        return super().classes(places)

@@ -42,6 +42,15 @@ def open_data(images: Path, dataset: Path) -> tuple[np.ndarray, FactorGrid]:
     return stored, grid
 
 
+def open_taught_grid(dataset: Path) -> FactorGrid:
+    """The factor grid of what a system learns from labels: as `open_factor_grid`, and of pictures that are not quite
+    every combination, or come in another order, the part of them that is a whole product.
+    """
+    factors = open_factors(dataset)
+    part = factors.part() if factors is not None and factors.grid() is None else None
+    return part or open_factor_grid(dataset)
+
+
 def shown_images(stored: np.ndarray) -> np.ndarray:
     """Stored images to look at: (n, 64, 64), in colour (n, 64, 64, 3), float32 in [0, 1]."""
     if stored.shape[-1] == BYTES:

@@ -9,6 +9,7 @@ uncompressed, to be mapped into memory.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,11 +23,12 @@ import numpy as np
 
 from betavae import job
 from betavae.errors import UserError
-from betavae.factors import FactorGrid
+from betavae.factors import FactorGrid, PartGrid
 from betavae.shapes import SIDE
 
 COMPRESSION = 4
 CHUNK = 128  # images that are compressed together
+WHOLE = 0.9  # of all combinations of factors that must be there for what is whole among them to be sought
 AGAIN = "delete it and run the same command again"
 
 
@@ -57,6 +59,24 @@ class Factors:
         grid = FactorGrid(tuple(levels), self.names)
         whole = grid.images == len(self.classes) and grid.sizes == self.sizes
         return grid if whole and np.array_equal(grid.classes(), self.classes) else None
+
+    def part(self) -> PartGrid | None:
+        """The product that is whole once values with gaps are left out, in whatever order the images come: a chair of
+        which one view is broken goes, all others stay. None where too many combinations lack.
+        """
+        levels = [np.unique(column) for column in self.values.T]
+        if tuple(map(len, levels)) != self.sizes or WHOLE * math.prod(self.sizes) > len(self.classes):
+            return None
+        numbers = np.full(self.sizes, -1)
+        numbers[tuple(self.classes.T)] = np.arange(len(self.classes))
+        axes = range(numbers.ndim)
+        while (numbers < 0).any():
+            gaps = [(numbers < 0).mean(axis=tuple(set(axes) - {axis})) for axis in axes]
+            worst = max(axes, key=lambda axis: gaps[axis].max())
+            value = gaps[worst].argmax()
+            numbers = np.delete(numbers, value, worst)
+            levels[worst] = np.delete(levels[worst], value)
+        return PartGrid(tuple(levels), self.names, numbers=numbers.ravel())
 
 
 class Writer:

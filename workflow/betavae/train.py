@@ -23,7 +23,7 @@ from betavae.digest import code_digest
 from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.history import History
-from betavae.image_files import open_data
+from betavae.image_files import open_data, open_taught_grid
 from betavae.samples import collapsed
 from betavae.stacked import initialise
 from betavae.stream import stream
@@ -224,6 +224,11 @@ def main(
     chosen, on = json.loads(settings), pick_device(device)
     prepare_cpu(chosen["threads"])
     (images, grid), code = open_data(bits, dataset), code_digest("train", chosen["system"])
+    if "assigned" in chosen:
+        grid = open_taught_grid(dataset)
+        if grid.images < len(images):
+            sizes = " × ".join(f"{size} {name}" for name, size in zip(grid.names, grid.sizes, strict=True))
+            job.tell(f"{model.stem}: learns from {grid.images} of {len(images)} pictures, all combinations of {sizes}")
     made_by = functools.partial(fingerprint, chosen, code, on, images)
     kept = Checkpoints(checkpoints, checkpoint_minutes, made_by) if checkpoints else None
     network, recorded = train(chosen, images, grid, on, model.stem, kept)
