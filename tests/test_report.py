@@ -111,6 +111,7 @@ def test_the_report_holds_every_figure_table_and_animation_with_a_caption(report
     names = {path.rsplit("/", 1)[1] for path in results}
     assert names == PICTURES | ANIMATIONS | {f"{table}.html" for table in TABLES}
     assert [path for path, result in results.items() if "Look for" not in result["caption"]] == []
+    assert [path for path, result in results.items() if "<strong>The paper" not in result["caption"]] == []
     assert [path for path, result in results.items() if "system-message" in result["caption"]] == []
     for path, result in results.items():
         raw = base64.b64decode(result["data_uri"].split("base64,")[1])
@@ -126,6 +127,13 @@ def test_the_reports_head_is_the_run_in_short(report, finished):
     assert "At the scale tiny the paper's metric scored" in re.sub(r"\s+", " ", words)
     assert (finished / "results/in_short.rst").read_text(encoding="utf-8").count("paper") >= 3
     assert "system-message" not in head
+
+
+def test_every_job_took_some_time_for_the_axis_of_run_times_is_logarithmic(report):
+    spec = re.search(r"var runtimes_spec = (.*);\n", report.read_text(encoding="utf-8"))[1]
+    took = [job["runtime"] for job in json.loads(spec)["data"]["values"]]
+    assert len(took) > 100
+    assert min(took) > 0
 
 
 @needs_browser
