@@ -145,6 +145,16 @@ def test_all_latents_are_walked(made, folder, tmp_path):
         assert image.size == (1000, 628)
 
 
+@pytest.mark.parametrize(("name", "said"), [("beta5", "; KL in nats"), ("infogan", "")])
+def test_a_sheet_of_all_latents_speaks_of_a_kl_where_there_is_one(made, folder, name, said, monkeypatch):
+    model, shares = made[name]
+    notes = []
+    monkeypatch.setattr(picture_traversal.style, "save", lambda figure, png, pdf, scale, note: notes.append(note))
+    files = {"npy": folder / "images.npy", "png": None, "pdf": None}
+    picture_traversal.main(**files, model=model, shares=shares, scale="test")
+    assert notes == [f"model standin_chairs_{name}{said}"]
+
+
 def test_what_is_made_of_a_combination_held_out_is_told_beside_a_model_that_saw_it(made, folder, tmp_path):
     models, shares = zip(made["beta5_held_out"], made["beta5"], strict=True)
     paths = {kind: tmp_path / f"held_out.{kind}" for kind in ("png", "pdf", "csv", "md")}
