@@ -22,7 +22,7 @@ from betavae.train import (
     train,
     training_steps,
 )
-from betavae.vae import players
+from betavae.vae import beta_through, players
 
 CPU = torch.device("cpu")
 ADAGRAD = {"optimiser": "adagrad", "learning_rate": 1e-2, "initial_accumulator": 0.1}
@@ -110,7 +110,8 @@ def test_the_first_adagrad_step_is_the_closed_form(bits, accumulator):
     before, stepped = build(settings, CPU), build(settings, CPU)
     optimiser = make_optimiser(players(stepped, settings)[0], settings, CPU)
     images = torch.from_numpy(np.unpackbits(bits[:48], axis=1)).float().reshape(3, 16, 4096)
-    drawn = {"noise": torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))}
+    noise = torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))
+    drawn = {"noise": noise, "beta": torch.full((3,), 4.0)}
     for network in (before, stepped):
         players(network, settings)[0].losses(images, drawn)[0].sum().backward()
     optimiser.step()
@@ -140,6 +141,29 @@ def test_the_last_of_two_annealed_steps_of_adam_is_half_as_long(bits, grid):
         ]
         moved.append(weights(networks[1], 0) - weights(networks[0], 0))
     torch.testing.assert_close(moved[1], moved[0] / 2, rtol=1e-3, atol=1e-6)
+
+
+def test_an_early_beta_is_held_and_then_comes_down_to_what_it_is_called():
+    early = {"beta": 4.0, "steps": 100, "early_beta": {"times": 3, "hold": 0.25, "gone": 0.5}}
+    whole = beta_through(range(120), early)
+    assert whole[[0, 25, 30, 45, 50, 99, 119]] == pytest.approx([12, 12, 10.4, 5.6, 4, 4, 4])
+    np.testing.assert_array_equal(beta_through(range(40, 60), early), whole[40:60])
+    at_once = early | {"early_beta": {"times": 3, "hold": 0.5, "gone": 0.1}}
+    assert beta_through(range(100), at_once)[[49, 50]] == pytest.approx([12, 4])
+    for constant in ({}, {"early_beta": {"times": 1, "hold": 0, "gone": 0}}):
+        assert set(beta_through(range(100), {"beta": 7.5, "steps": 100} | constant)) == {7.5}
+
+
+def test_early_steps_are_those_of_a_training_at_the_larger_beta(bits, grid):
+    settings = SETTINGS | {"steps": 8, "record_every": 4}
+    early = settings | {"early_beta": {"times": 3, "hold": 0.5, "gone": 0.5}}
+    loss = {
+        name: train(chosen, bits, grid, CPU, "test")[1].arrays()["loss"]
+        for name, chosen in {"early": early, "larger": settings | {"beta": 12.0}, "constant": settings}.items()
+    }
+    np.testing.assert_array_equal(loss["early"][0], loss["larger"][0])
+    assert (loss["early"][1] < loss["larger"][1]).all()
+    assert (loss["early"][0] > loss["constant"][0]).all()
 
 
 # Random numbers ---------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from betavae.names import (
 
 SYSTEM_KEYS = (
     "width",
+    "early_beta",
     "initial_logvar",
     "optimiser",
     "learning_rate",

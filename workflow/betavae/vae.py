@@ -74,10 +74,10 @@ def kl_per_latent(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + logvar.exp() - logvar - 1.0)
 
 
-def objective(network: Network, images: Tensor, noise: Tensor, beta: float) -> dict[str, Tensor]:
+def objective(network: Network, images: Tensor, noise: Tensor, beta: float | Tensor) -> dict[str, Tensor]:
     """Equation 4 with its sign turned: batch mean of (−log p(x|z) + β · summed KL), in nats an image.
 
-    images (R, batch, P), noise (R, batch, M) ~ N(0, 1).
+    images (R, batch, P), noise (R, batch, M) ~ N(0, 1), beta one number or (R,).
     Returns loss (R,), reconstruction (R,) and kl (R, M).
     """
     mean, logvar = network.encode(images)
@@ -92,15 +92,28 @@ def network_of(settings: dict[str, Any]) -> VAE:
     return VAE(len(settings["seeds"]), settings["width"], settings["latents"], settings.get("initial_logvar", 0.0))
 
 
-def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
-    """Images, uniformly from the data set (or from settings["subset"] of it), and the noise of the codes, ~ N(0, 1).
+def beta_through(steps: range, settings: dict[str, Any]) -> np.ndarray:
+    """β in the steps of these numbers (from 0), (steps,): settings["beta"] throughout, as in the paper, or as
+    settings["early_beta"] has it (ours).
 
-    images (steps, batch), noise (steps, batch, M).
+    Then it is `times` that over the first `hold` of all steps, and has come down to it, linearly, at `gone` of them.
+    """
+    early = settings.get("early_beta") or {"times": 1.0, "hold": 0.0, "gone": 0.0}
+    done = np.arange(steps.start, steps.stop) / max(settings["steps"], 1)
+    times = np.interp(done, [early["hold"], max(early["hold"], early["gone"])], [early["times"], 1.0])
+    return (settings["beta"] * times).astype(np.float32)
+
+
+def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
+    """Images, uniformly from the data set (or from settings["subset"] of it), the noise of the codes, ~ N(0, 1), and β.
+
+    images (steps, batch), noise (steps, batch, M), beta (steps,).
     """
     batch, pool = settings["batch"], subset(grid, settings.get("subset"))
     return {
         "images": pool[rng.integers(0, len(pool), (len(steps), batch))],
         "noise": rng.standard_normal((len(steps), batch, settings["latents"]), np.float32),
+        "beta": beta_through(steps, settings),
     }
 
 
@@ -111,7 +124,7 @@ def players(network: VAE, settings: dict[str, Any]) -> list[Player]:
     """
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        found = objective(network, images, drawn["noise"], settings["beta"])
+        found = objective(network, images, drawn["noise"], drawn["beta"])
         return found["loss"], found
 
     ends = network.encoder[0], network.decoder[-1]
