@@ -89,7 +89,7 @@ def test_a_thinned_grid_knows_the_values_of_its_images(grid):
 
 # Training on a subset ---------------------------------------------------------------------------------
 
-SETTINGS = {"system": "vae", "beta": 4.0, "latents": 3, "seeds": [0, 5], "width": 8, "batch": 16}
+SETTINGS = {"system": "vae", "beta": 4.0, "latents": 3, "seeds": [0, 5], "width": 8, "batch": 16, "steps": 600}
 
 
 def test_the_whole_as_a_subset_changes_no_random_number(grid):
