@@ -1,4 +1,4 @@
-"""Write what the docs say of the config and of the rules from the schema, config.yaml and the workflow itself.
+"""Write what the docs say of the config, of the outputs and of the rules from the schemas, config.yaml and the workflow.
 
 `python docs/generate.py` after a change of any of them; tests/test_docs.py fails where they have parted.
 """
@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from betavae.config import check, load_schema, subschemas, valid_range  # noqa: E402
 
 CONFIG_DOC, README = ROOT / "docs" / "config.md", ROOT / "README.md"
+OUTPUTS = ROOT / "workflow" / "schemas" / "outputs.yaml"
 SIDE_BY_SIDE = ("scales", "metrics")  # sections that hold several settings of one kind: a column each
 HEAD = """# Settings
 
@@ -87,6 +88,12 @@ def _only(root: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     return {key: root["properties"][key] for key in keys}
 
 
+def outputs_table() -> str:
+    """What a run leaves: files and what they are."""
+    rows = yaml.safe_load(OUTPUTS.read_text(encoding="utf-8"))
+    return tabulate([[row["files"], row["are"]] for row in rows], ["file", "what it is"], "github")
+
+
 def rule_graph() -> str:
     """The rules behind `all` and what each needs, as a Mermaid graph: arrows that others imply left out."""
     asked = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--rulegraph", "mermaid-js", "all"]
@@ -112,10 +119,10 @@ def with_part(document: str, name: str, part: str) -> str:
 
 def documents() -> dict[Path, str]:
     """What each document should say."""
-    return {
-        CONFIG_DOC: config_document(),
-        README: with_part(README.read_text(encoding="utf-8"), "rules", rule_graph()),
-    }
+    readme = README.read_text(encoding="utf-8")
+    for name, part in {"outputs": outputs_table(), "rules": rule_graph()}.items():
+        readme = with_part(readme, name, part)
+    return {CONFIG_DOC: config_document(), README: readme}
 
 
 if __name__ == "__main__":
