@@ -1,4 +1,4 @@
-"""Write what the docs say of the config, of the outputs and of the rules from the schemas, config.yaml and the workflow.
+"""Write what the docs say of the config, the outputs and the rules from the schemas, config.yaml and the workflow.
 
 `python docs/generate.py` after a change of any of them; tests/test_docs.py fails where they have parted.
 """
