@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -18,6 +19,14 @@ from safetensors import safe_open
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
+
+
+class Wildcards(SimpleNamespace):
+    """A job's wildcards, as Snakemake gives them."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One of them, or `default` where the job has none of that name."""
+        return getattr(self, name, default)
 
 
 def command(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> list[str]:

@@ -11,7 +11,7 @@ from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings
 
 from betavae.needs import Needs, images_of
 from betavae.plan import Plan
-from running import ROOT
+from running import ROOT, Wildcards
 
 TARGETS = {"all", "all_pictures", "calibration", "estimate", "clean_intermediates"}
 # What takes the same at every scale, and is done on the spot: copies and deletions.
@@ -86,14 +86,18 @@ def test_needs_follow_the_scale(jobs):
 def test_needs_grow_with_each_attempt_and_are_alike_for_all_points_of_a_sweep(config):
     needs = Needs(Plan(config | {"device": "auto"}))
     assert images_of({}) == 737280
-    wildcards = {"scale": "paper", "model": "beta4"}
-    job = SimpleNamespace(**wildcards, get=lambda key, default=None: wildcards.get(key, default))
+    job = Wildcards(scale="paper", model="beta4")
     # β = 4, ten replicas: 10 · (2 · 4096 · 1200 + 3 · 1200² + 3 · 10 · 1200) numbers of four bytes.
     weights = 4e-6 * 10 * (2 * 4096 * 1200 + 3 * 1200**2 + 3 * 10 * 1200)
     assert needs.weights(job) == pytest.approx(weights)
     assert needs.mb(100, weights=2)(job, 1) == pytest.approx(100 + 2 * weights, abs=1)
     assert needs.mb(100, weights=2)(job, 3) == pytest.approx(3 * (100 + 2 * weights), abs=1)
     assert needs.gpu() == 1
+
+
+def test_rules_that_write_much_say_how_much(jobs):
+    written = {job.rule for job in jobs["paper"] if "writes_mb" in job.declared}
+    assert written == {"dataset", "gram", "encode", "encode_sweep", "encode_subset", "pca", "ica"}
 
 
 def test_the_sweeps_trainings_ask_for_the_same(jobs):

@@ -11,14 +11,7 @@ from betavae.needs import Needs
 from betavae.plan import Plan
 from betavae.room import Need, check, free_mb, memory_mb, need_of
 from conftest import CONFIG
-from running import TINY, last_line, snakemake
-
-
-class Wildcards(SimpleNamespace):
-    """A job's wildcards, as Snakemake gives them."""
-
-    def get(self, name, default=None):
-        return getattr(self, name, default)
+from running import TINY, Wildcards, last_line, snakemake
 
 
 @pytest.mark.parametrize(
@@ -33,8 +26,7 @@ class Wildcards(SimpleNamespace):
 )
 def test_codes_take_what_their_numbers_take(quantity, named, numbers):
     job = Wildcards(scale="laptop", **named)
-    said = Needs(Plan(CONFIG)).mb(0, **{quantity: 1})(job, 1)
-    assert said == pytest.approx(4e-6 * 737280 * numbers, abs=1)
+    assert getattr(Needs(Plan(CONFIG)), quantity)(job) == pytest.approx(4e-6 * 737280 * numbers)
 
 
 def test_infogan_on_pictures_has_codes_without_log_variances():
