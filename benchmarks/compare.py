@@ -57,7 +57,7 @@ def ours(settings: dict[str, Any]) -> Callable[[], Any]:
     """This project's training."""
     prepare_cpu(settings["threads"])
     cpu = torch.device("cpu")
-    turns = take_turns(build(settings, cpu), settings, cpu)
+    turns = take_turns(build(settings, cpu), settings)
     steps: Iterator = training_steps(turns, settings, sample_images(SMALL), SMALL, cpu)
     return lambda: [next(steps) for _ in range(BATCHES)]
 

@@ -53,7 +53,7 @@ def work(settings: dict[str, Any], lit_rows: bool) -> Work:
     """
     cpu = torch.device("cpu")
     network = build(settings, cpu)
-    turns = take_turns(network, settings, cpu)
+    turns = take_turns(network, settings)
     steps = training_steps(turns, settings | {"precision": "float32"}, sample_images(SMALL), SMALL, cpu)
     with FlopCounterMode(display=False) as counter:
         next(steps)

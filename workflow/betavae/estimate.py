@@ -41,7 +41,7 @@ def sample_images(grid: FactorGrid, colours: int | None = None) -> np.ndarray:
 def seconds_a_step(settings: dict, device: torch.device) -> float:
     """Seconds that one step of a training takes, all its replicas together: the median of a few."""
     grid = sample_grid(settings)
-    turns = take_turns(build(settings, device), settings, device)
+    turns = take_turns(build(settings, device), settings)
     steps = training_steps(turns, settings, sample_images(grid, settings.get("colours")), grid, device)
     elapsed = []
     for _ in range(WARM + TIMED):

@@ -24,29 +24,13 @@ from betavae.errors import UserError
 from betavae.factors import FactorGrid
 from betavae.history import History
 from betavae.image_files import open_data, open_taught_grid
+from betavae.optimiser import Optimiser
 from betavae.samples import collapsed
 from betavae.stacked import initialise
 from betavae.stream import stream
 from betavae.systems import Player, system_of
 
 BLOCK = 256  # steps whose random numbers are drawn ahead
-
-
-def make_optimiser(player: Player, settings: dict[str, Any], device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser that the settings name, fused into one pass over the weights where torch can."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for parameter, share in zip(player.parameters, player.shares or [1.0] * len(player.parameters), strict=True):
-        groups.setdefault(share, []).append(parameter)
-    own = [{"params": parameters, "share": share} for share, parameters in groups.items()]
-    if settings["optimiser"] == "adagrad":
-        return torch.optim.Adagrad(
-            own,
-            lr=player.learning_rate,
-            initial_accumulator_value=settings["initial_accumulator"],
-            fused=device.type == "cpu",
-        )
-    betas = (settings.get("momentum", 0.9), settings.get("decay", 0.999))
-    return torch.optim.Adam(own, lr=player.learning_rate, betas=betas, fused=True)
 
 
 def draw_block(settings: dict[str, Any], grid: FactorGrid, block: int) -> dict[str, np.ndarray]:
@@ -82,16 +66,13 @@ def rate_left(step: int, settings: dict[str, Any]) -> float:
     return min(1.0, max(0.0, settings["steps"] - step + 1) / falling) if falling else 1.0
 
 
-def take_turns(
-    network: nn.Module, settings: dict[str, Any], device: torch.device
-) -> list[tuple[Player, torch.optim.Optimizer]]:
+def take_turns(network: nn.Module, settings: dict[str, Any]) -> list[tuple[Player, Optimiser]]:
     """The players of a network of `build`, in the order of their turns, each with its optimiser."""
-    players = system_of(settings).players(network, settings)
-    return [(player, make_optimiser(player, settings, device)) for player in players]
+    return [(player, Optimiser(player, settings)) for player in system_of(settings).players(network, settings)]
 
 
 def training_steps(
-    turns: list[tuple[Player, torch.optim.Optimizer]],
+    turns: list[tuple[Player, Optimiser]],
     settings: dict[str, Any],
     bits: np.ndarray,
     grid: FactorGrid,
@@ -112,13 +93,11 @@ def training_steps(
             images, recorded = floats(on_device[inputs["images"]]), {}
             left = rate_left(block * BLOCK + step + 1, settings)
             for player, optimiser in turns:
-                for group in optimiser.param_groups:
-                    group["lr"] = player.learning_rate * group["share"] * left
                 with matrix_precision(settings.get("precision", "float32")):
                     loss, found = player.losses(images, inputs)
-                    optimiser.zero_grad(set_to_none=True)
+                    optimiser.clear()
                     loss.sum().backward(inputs=player.parameters)
-                optimiser.step()
+                optimiser.step(left)
                 recorded |= found
             yield recorded
 
@@ -135,7 +114,7 @@ class Run:
 
     def __init__(self, settings: dict[str, Any], device: torch.device) -> None:
         self.network, self.history = build(settings, device), History(settings["record_every"])
-        self.turns = take_turns(self.network, settings, device)
+        self.turns = take_turns(self.network, settings)
         self.device = device
 
     def checkpoint(self, step: int) -> Checkpoint:
@@ -144,8 +123,8 @@ class Run:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"history.{name}": tensor for name, tensor in recorded.items()}
         for turn, (_, optimiser) in enumerate(self.turns):
-            for parameter, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{turn}.{parameter}.{name}": value for name, value in state.items()}
+            for weight, state in enumerate(optimiser.state):
+                tensors |= {f"optimiser.{turn}.{weight}.{name}": value for name, value in state.items()}
         return Checkpoint(step, tensors, notes)
 
     def resume(self, checkpoints: Checkpoints) -> int:
@@ -160,12 +139,13 @@ class Run:
         self.network.load_state_dict(parts["network"])
         self.history.restore(parts["history"], found.notes, self.device)
         self.history.resumed.append(found.step)
-        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.turns]
-        for name, tensor in parts["optimiser"].items():
-            turn, parameter, own = name.split(".")
-            states[int(turn)].setdefault(int(parameter), {})[own] = tensor
-        for (_, optimiser), state in zip(self.turns, states, strict=True):
-            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        for turn, (_, optimiser) in enumerate(self.turns):
+            optimiser.restore(
+                [
+                    {name: parts["optimiser"][f"{turn}.{weight}.{name}"] for name in state}
+                    for weight, state in enumerate(optimiser.state)
+                ]
+            )
         return found.step
 
 
