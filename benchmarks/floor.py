@@ -107,7 +107,7 @@ def main(
     needed = work(settings, lit_rows=on.type == "cpu")
     per_second, bytes_per_second = ceilings(on, precision)
     floor = max(needed.operations / per_second, needed.bytes / bytes_per_second)
-    turns = take_turns(build(settings, on), settings, on)
+    turns = take_turns(build(settings, on), settings)
     iterator = training_steps(turns, settings, sample_images(SMALL), SMALL, on)
     achieved = seconds(lambda: next(iterator), on, steps)
     print(
