@@ -123,8 +123,7 @@ class Run:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"history.{name}": tensor for name, tensor in recorded.items()}
         for turn, (_, optimiser) in enumerate(self.turns):
-            for weight, state in enumerate(optimiser.state):
-                tensors |= {f"optimiser.{turn}.{weight}.{name}": value for name, value in state.items()}
+            tensors |= {f"optimiser.{turn}.{name}": tensor for name, tensor in optimiser.state.items()}
         return Checkpoint(step, tensors, notes)
 
     def resume(self, checkpoints: Checkpoints) -> int:
@@ -140,12 +139,8 @@ class Run:
         self.history.restore(parts["history"], found.notes, self.device)
         self.history.resumed.append(found.step)
         for turn, (_, optimiser) in enumerate(self.turns):
-            optimiser.restore(
-                [
-                    {name: parts["optimiser"][f"{turn}.{weight}.{name}"] for name in state}
-                    for weight, state in enumerate(optimiser.state)
-                ]
-            )
+            for name, tensor in optimiser.state.items():
+                tensor.copy_(parts["optimiser"][f"{turn}.{name}"])
         return found.step
 
 
