@@ -74,17 +74,17 @@ def test_a_replica_of_a_stack_agrees_with_the_network_trained_alone(bits, grid, 
 
 def test_layers_that_face_pixels_learn_at_their_share_of_the_rate(bits, grid):
     """Adam's first step moves each weight by its learning rate, whatever the gradient."""
-    settings = SETTINGS | {"pixel_rate": 0.25, "steps": 1}
+    settings = SETTINGS | {"pixel_rate": {"reading": 0.25, "drawing": 0.5}, "steps": 1}
     before, (after, _) = build(settings, CPU), train(settings, bits, grid, CPU, "one step")
-    ends = {"encoder.0", "decoder.6"}
+    shares = {"encoder.0": 0.25, "decoder.6": 0.5}
     for (name, start), end in zip(before.named_parameters(), after.parameters(), strict=True):
         moved = (end - start).abs().max().item()
-        share = 0.25 if name.rpartition(".")[0] in ends else 1.0
+        share = shares.get(name.rpartition(".")[0], 1.0)
         assert moved == pytest.approx(share * SETTINGS["learning_rate"], rel=1e-3), name
 
 
 def test_the_rate_of_all_layers_falls_to_zero(bits, grid, monkeypatch):
-    settings, rates = SETTINGS | {"pixel_rate": 0.5, "anneal": 0.5, "steps": 10}, []
+    rates, settings = [], SETTINGS | {"pixel_rate": {"reading": 0.5, "drawing": 0.5}, "anneal": 0.5, "steps": 10}
     monkeypatch.setattr(optimiser, "adam", lambda *args, lr, **options: rates.append(lr))
     steps = training_steps(take_turns(build(settings, CPU), settings), settings, bits, grid, CPU)
     for _ in range(10):

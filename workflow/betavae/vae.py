@@ -120,15 +120,20 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
 def players(network: VAE, settings: dict[str, Any]) -> list[Player]:
     """Encoder and decoder as one.
 
-    settings["pixel_rate"] (ours) is the share of the learning rate that the layers which read and draw the pixels have.
+    settings["pixel_rate"] (ours) holds the shares of the learning rate that the layers which face the pixels have:
+    `reading`, of the encoder's first, and `drawing`, of the decoder's last.
     """
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         found = objective(network, images, drawn["noise"], drawn["beta"])
         return found["loss"], found
 
-    ends = network.encoder[0], network.decoder[-1]
-    of_pixels = {id(parameter) for layer in ends for parameter in layer.parameters()}
+    ends = {"reading": network.encoder[0], "drawing": network.decoder[-1]}
+    share_of = {
+        id(parameter): share
+        for end, share in settings.get("pixel_rate", {}).items()
+        for parameter in ends[end].parameters()
+    }
     parameters = list(network.parameters())
-    shares = [settings.get("pixel_rate", 1.0) if id(parameter) in of_pixels else 1.0 for parameter in parameters]
+    shares = [share_of.get(id(parameter), 1.0) for parameter in parameters]
     return [Player(parameters, settings["learning_rate"], losses, shares)]
