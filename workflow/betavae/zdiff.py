@@ -65,10 +65,13 @@ def adagrad(
     streams = [stream(seed, "classifier") for seed in seeds]
     *_, count, latents = points.shape
     bound = latents**-0.5
-    drawn = [rng.uniform(-bound, bound, (latents, classes)) for rng in streams]
-    weight = np.stack([own.T for own in drawn]).astype(np.float32)  # (S, classes, M): as the gradient comes
-    bias = np.zeros((len(seeds), 1, classes), np.float32)
-    sums = [np.full_like(weight, initial_accumulator), np.full_like(bias, initial_accumulator)]
+    # Weights, (S, classes, M) as their gradient comes, and biases behind them: views of one array, updated as one.
+    parameters = np.zeros((len(seeds), classes * (latents + 1)), np.float32)
+    gradients, change = np.empty_like(parameters), np.empty_like(parameters)
+    sums = np.full_like(parameters, initial_accumulator)
+    weight, of_weight = (own[:, : classes * latents].reshape(-1, classes, latents) for own in (parameters, gradients))
+    bias, of_bias = (own[:, None, classes * latents :] for own in (parameters, gradients))
+    weight[:] = [rng.uniform(-bound, bound, (latents, classes)).T for rng in streams]
     # Points of their own lie one classifier behind the other.
     offsets = np.arange(len(seeds))[:, None] * (count if points.ndim == 3 else 0)
     points, targets = points.reshape(-1, latents), np.eye(classes, dtype=np.float32)[labels.reshape(-1)]
@@ -76,17 +79,23 @@ def adagrad(
         order = np.stack([rng.permutation(count) for rng in streams]) + offsets
         for first in range(0, max(1, count - batch + 1), batch):
             chosen = order[:, first : first + batch]
-            x = points[chosen]  # (S, batch, M)
-            logits = x @ weight.transpose(0, 2, 1) + bias
-            logits -= logits.max(-1, keepdims=True)
-            error = np.exp(logits)
+            x = points.take(chosen, axis=0)  # (S, batch, M)
+            error = x @ weight.transpose(0, 2, 1)
+            error += bias
+            error -= error.max(-1, keepdims=True)
+            np.exp(error, out=error)
             error /= error.sum(-1, keepdims=True)
-            error -= targets[chosen]
+            error -= targets.take(chosen, axis=0)
             error /= chosen.shape[1]
-            gradients = error.transpose(0, 2, 1) @ x, error.sum(1, keepdims=True)
-            for parameter, total, gradient in zip((weight, bias), sums, gradients, strict=True):
-                total += gradient * gradient
-                parameter -= learning_rate * gradient / (np.sqrt(total) + 1e-10)
+            np.matmul(error.transpose(0, 2, 1), x, out=of_weight)
+            error.sum(1, keepdims=True, out=of_bias)
+            np.multiply(gradients, gradients, out=change)
+            sums += change
+            np.sqrt(sums, out=change)
+            change += 1e-10
+            np.divide(gradients, change, out=change)
+            change *= learning_rate
+            parameters -= change
             yield weight.transpose(0, 2, 1), bias
 
 
