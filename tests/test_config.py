@@ -156,7 +156,7 @@ def test_an_almost_empty_config_is_the_papers_protocol(config):
     assert expected.items() <= preset.items()
     assert preset["replicas"] == 10
     # None of what a smaller scale may do otherwise (ours).
-    assert {"anneal": 0, "initial_logvar": 0, "precision": "float32"}.items() <= preset.items()
+    assert {"anneal": 0, "initial_logvar": 0, "initial_logit": 0, "precision": "float32"}.items() <= preset.items()
     assert preset["early_beta"]["times"] == 1
     assert preset["pixel_rate"] == {"reading": 1, "drawing": 1}
     ours = {"initial_logvar": 0, "initial_logit": 0, "anneal": 0, "curriculum": {}, "invariance_growth": 1}

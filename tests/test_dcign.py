@@ -151,7 +151,7 @@ def test_encode_lit_equals_encode_at_the_edges_of_the_image(network, corner):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_the_initial_logit_is_added_to_every_pixel():
+def test_every_pixel_begins_at_the_initial_logit():
     plain, dark = DCIGN(1, (3, 4, 5), 12, -2.0), DCIGN(1, (3, 4, 5), 12, -2.0, -3.0)
     for network in (plain, dark):
         initialise(network, [0])

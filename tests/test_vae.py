@@ -32,6 +32,14 @@ def batch(pixels):
     return images, torch.randn(2, 8, LATENTS, generator=torch.Generator().manual_seed(1))
 
 
+def test_every_pixel_begins_at_the_initial_logit():
+    plain, dark = VAE(2, WIDTH, LATENTS), VAE(2, WIDTH, LATENTS, initial_logit=-3.0)
+    for each in (plain, dark):
+        initialise(each, [0, 1])
+    codes = torch.randn(2, 3, LATENTS, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(dark.decode(codes), plain.decode(codes) - 3.0)
+
+
 def test_an_initial_log_variance_is_added_to_the_posteriors_alone(network, batch, pixels):
     shifted = VAE(2, WIDTH, LATENTS, initial_logvar=-4.0)
     shifted.load_state_dict(network.state_dict())

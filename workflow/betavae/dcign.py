@@ -67,8 +67,6 @@ class DCIGN(nn.Module):
     ) -> None:
         super().__init__()
         self.latents, self.colours = latents, colours or 1
-        # Few pixels are lit, and a bias that all of them share takes a thousand steps at Adam's rate to say so.
-        self.initial_logit = initial_logit
         # Against unit noise the decoder learns to ignore codes before the encoder has anything to say in them. What is
         # never trained to say anything keeps it.
         before = torch.zeros(latents)
@@ -100,6 +98,8 @@ class DCIGN(nn.Module):
             StackedUnpoolConv2d(replicas, first, self.colours, 3, padding=1),
             nn.Flatten(2),
         )
+        # Few pixels are lit, and a bias that all of them share takes a thousand steps at Adam's rate to say so.
+        self.decoder[-2].initial_bias = initial_logit
 
     def posterior_of(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (R, batch, M) each, from the last maps (R, batch, C3, 8, 8)."""
@@ -141,7 +141,7 @@ class DCIGN(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Bernoulli logits (R, batch, P) of codes (R, batch, M)."""
-        return self.decoder(codes) + self.initial_logit
+        return self.decoder(codes)
 
     def reconstruction_loss(self, codes: Tensor, images: Tensor) -> Tensor:
         """−log p(x|z) in nats, (R, batch), of codes (R, batch, M) and images (R, batch, P)."""

@@ -31,6 +31,7 @@ SYSTEM_KEYS = (
     "width",
     "early_beta",
     "initial_logvar",
+    "initial_logit",
     "optimiser",
     "learning_rate",
     "pixel_rate",

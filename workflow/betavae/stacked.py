@@ -43,6 +43,8 @@ class _Product(torch.autograd.Function):
 class StackedLinear(nn.Module):
     """A fully connected layer for each replica: (R, batch, inputs) → (R, batch, outputs), one batched product."""
 
+    initial_bias = 0.0
+
     def __init__(self, replicas: int, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs))
@@ -111,6 +113,8 @@ class StackedConv2d(nn.Module):
     convolution.
     """
 
+    initial_bias = 0.0
+
     def __init__(
         self, replicas: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
     ) -> None:
@@ -153,6 +157,8 @@ class StackedConv2d(nn.Module):
 class StackedConvTranspose2d(nn.Module):
     """A transposed convolution for each replica: (R, batch, inputs, H, W) → (R, batch, outputs, H', W')."""
 
+    initial_bias = 0.0
+
     def __init__(
         self, replicas: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
     ) -> None:
@@ -191,11 +197,11 @@ class StackedBatchNorm(nn.Module):
 
 @torch.no_grad()
 def initialise(network: nn.Module, seeds: Sequence[int]) -> None:
-    """Xavier-uniform weights and zero biases (ours), replica r from its own seed only."""
+    """Xavier-uniform weights (ours), replica r from its own seed only; biases of zero, or what a layer begins with."""
     for name, layer in network.named_modules():
         if isinstance(layer, StackedLinear | StackedConv2d | StackedConvTranspose2d):
             bound = (6.0 / sum(layer.fans)) ** 0.5
             for replica, seed in enumerate(seeds):
                 drawn = stream(seed, f"weights of {name}").uniform(-bound, bound, layer.weight.shape[1:])
                 layer.weight[replica] = torch.from_numpy(drawn.astype(np.float32))
-            layer.bias.zero_()
+            layer.bias.fill_(layer.initial_bias)

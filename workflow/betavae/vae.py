@@ -21,7 +21,9 @@ class VAE(nn.Module):
     traversal = (-3.0, 3.0)
     posterior = True
 
-    def __init__(self, replicas: int, width: int, latents: int, initial_logvar: float = 0.0) -> None:
+    def __init__(
+        self, replicas: int, width: int, latents: int, initial_logvar: float = 0.0, initial_logit: float = 0.0
+    ) -> None:
         super().__init__()
         self.latents, self.initial_logvar = latents, initial_logvar
         self.encoder = nn.Sequential(
@@ -40,6 +42,9 @@ class VAE(nn.Module):
             nn.Tanh(),
             LikelihoodLinear(replicas, width, PIXELS),
         )
+        # Few pixels are lit. Where they begin at even odds the first steps darken them by every weight that there is,
+        # which leaves hardly a unit of the last tanh layer that is not saturated (docs/reproduction.md).
+        self.decoder[-1].initial_bias = initial_logit
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and log-variance, (R, batch, M) each, of images (R, batch, 4096)."""
@@ -89,7 +94,8 @@ def objective(network: Network, images: Tensor, noise: Tensor, beta: float | Ten
 
 def network_of(settings: dict[str, Any]) -> VAE:
     """The network that `settings` describe, weights zero."""
-    return VAE(len(settings["seeds"]), settings["width"], settings["latents"], settings.get("initial_logvar", 0.0))
+    initial = (settings.get(name, 0.0) for name in ("initial_logvar", "initial_logit"))
+    return VAE(len(settings["seeds"]), settings["width"], settings["latents"], *initial)
 
 
 def beta_through(steps: range, settings: dict[str, Any]) -> np.ndarray:
