@@ -81,7 +81,7 @@ def test_a_changed_constant_in_an_imported_module_changes_the_digest(edit):
 
 def test_an_edit_of_a_module_that_is_not_imported_changes_nothing(edit):
     before = digest.code_digest("train", "vae")
-    edit("zdiff", "+ 1e-10", "+ 1e-9")
+    edit("zdiff", "+= 1e-10", "+= 1e-9")
     assert digest.code_digest("train", "vae") == before
 
 
