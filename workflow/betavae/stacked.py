@@ -40,10 +40,19 @@ class _Product(torch.autograd.Function):
         return product(gradient, weight.mT), product(x.mT, gradient)
 
 
-class StackedLinear(nn.Module):
-    """A fully connected layer for each replica: (R, batch, inputs) → (R, batch, outputs), one batched product."""
+class Drawn(nn.Module):
+    """A layer whose weights `initialise` draws, by `fans`, the inputs and outputs that a unit has; biases begin at
+    `initial_bias`.
+    """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+    fans: tuple[int, int]
     initial_bias = 0.0
+
+
+class StackedLinear(Drawn):
+    """A fully connected layer for each replica: (R, batch, inputs) → (R, batch, outputs), one batched product."""
 
     def __init__(self, replicas: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -106,14 +115,12 @@ class LitLinear(StackedLinear):
         return super().forward(x) if x.is_cuda else _LitProduct.apply(x, self.weight) + self.bias
 
 
-class StackedConv2d(nn.Module):
+class StackedConv2d(Drawn):
     """A convolution for each replica: (R, batch, inputs, H, W) → (R, batch, outputs, H', W').
 
     A loop over the replicas, so that each is computed as if it were alone; on a CPU no slower than one grouped
     convolution.
     """
-
-    initial_bias = 0.0
 
     def __init__(
         self, replicas: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
@@ -154,10 +161,8 @@ class StackedConv2d(nn.Module):
         return found, (top, bottom, left, right)
 
 
-class StackedConvTranspose2d(nn.Module):
+class StackedConvTranspose2d(Drawn):
     """A transposed convolution for each replica: (R, batch, inputs, H, W) → (R, batch, outputs, H', W')."""
-
-    initial_bias = 0.0
 
     def __init__(
         self, replicas: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
@@ -199,7 +204,7 @@ class StackedBatchNorm(nn.Module):
 def initialise(network: nn.Module, seeds: Sequence[int]) -> None:
     """Xavier-uniform weights (ours), replica r from its own seed only; biases of zero, or what a layer begins with."""
     for name, layer in network.named_modules():
-        if isinstance(layer, StackedLinear | StackedConv2d | StackedConvTranspose2d):
+        if isinstance(layer, Drawn):
             bound = (6.0 / sum(layer.fans)) ** 0.5
             for replica, seed in enumerate(seeds):
                 drawn = stream(seed, f"weights of {name}").uniform(-bound, bound, layer.weight.shape[1:])
