@@ -3,7 +3,7 @@ import pytest
 
 from betavae.dataset import rendered_blocks
 from betavae.errors import UserError
-from betavae.images import lit_chunk, lit_chunks, open_bits, open_grid, pack, position_tiles, unpack
+from betavae.images import lit_chunk, lit_chunks, open_bits, open_grid, pack, tiles, unpack
 
 
 def test_unpacking_undoes_packing(grid):
@@ -35,6 +35,12 @@ def test_lit_chunks_see_a_small_window_only(bits, grid):
     assert np.mean([len(columns) for *_, columns in lit_chunks(bits, grid)]) < 0.5 * 4096
 
 
+def test_a_chunk_has_the_pixels_that_its_images_light_and_no_others(bits, grid):
+    for _, part, columns in lit_chunks(bits, grid):
+        assert part.any(0).all()
+        assert (np.diff(columns) > 0).all()
+
+
 def test_a_chunk_without_a_lit_pixel_has_no_columns():
     pixels, columns = lit_chunk(np.zeros((3, 512), np.uint8), np.arange(3))
     assert pixels.shape == (3, 0)
@@ -42,9 +48,9 @@ def test_a_chunk_without_a_lit_pixel_has_no_columns():
 
 
 def test_tiles_by_shape_hold_one_shape_each(grid):
-    tiles = list(position_tiles(grid, by_shape=True))
-    np.testing.assert_array_equal(np.sort(np.concatenate(tiles)), np.arange(grid.images))
-    assert all(len(np.unique(grid.classes(tile)[:, 0])) == 1 for tile in tiles)
+    found = list(tiles(grid, by_shape=True))
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(grid.images))
+    assert all(len(np.unique(grid.classes(tile)[:, 0])) == 1 for tile in found)
 
 
 def test_a_file_that_holds_no_packed_images_is_refused(tmp_path):

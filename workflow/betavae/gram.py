@@ -9,7 +9,7 @@ import numpy as np
 
 from betavae import job
 from betavae.factors import FactorGrid
-from betavae.images import lit_chunk, open_bits, open_grid, position_tiles
+from betavae.images import lit_chunk, open_bits, open_grid, tiles
 from betavae.shapes import PIXELS
 
 
@@ -19,7 +19,7 @@ def gram_matrices(bits: np.ndarray, grid: FactorGrid) -> tuple[np.ndarray, np.nd
     grams = np.zeros((shapes, PIXELS, PIXELS), np.float32)
     sums = np.zeros((shapes, PIXELS), np.float32)
     counts = np.zeros(shapes, np.int64)
-    for images in position_tiles(grid, by_shape=True):
+    for images in tiles(grid, by_shape=True):
         shape = grid.classes(images[:1])[0, 0]
         pixels, columns = lit_chunk(bits, images)
         # Whole numbers below 2²⁴: float32 holds them exactly.

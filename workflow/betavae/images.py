@@ -1,12 +1,13 @@
 """Read the images: packed bits, mapped into memory and shared by all jobs of a machine.
 
-96 % of all pixels are zero and an object at a known position lights only a small window. Whatever is linear
+96 % of all pixels are zero and an object of a known size and position lights only a small window. Whatever is linear
 in the pixels (the first layer of an encoder, a projection, a Gram matrix) need only see that window:
 `lit_chunks` hands out images that share one.
 """
 
 from __future__ import annotations
 
+import itertools
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,14 +67,15 @@ def unpack(bits: np.ndarray) -> np.ndarray:
     return np.unpackbits(bits, axis=-1)
 
 
-def position_tiles(grid: FactorGrid, by_shape: bool = False) -> Iterator[np.ndarray]:
-    """Image numbers, grouped so that a group's positions lie close together; with `by_shape`, of one shape each."""
+def tiles(grid: FactorGrid, by_shape: bool = False) -> Iterator[np.ndarray]:
+    """Image numbers, grouped so that a group's images light the same few pixels: of one scale, at positions close
+    together; with `by_shape`, of one shape too.
+    """
     numbers = np.arange(grid.images).reshape(grid.sizes)
     shapes = range(grid.size("shape")) if by_shape else [slice(None)]
-    for shape in shapes:
-        for x in range(0, grid.size("posX"), TILE):
-            for y in range(0, grid.size("posY"), TILE):
-                yield numbers[shape, ..., x : x + TILE, y : y + TILE].reshape(-1)
+    places = [range(0, grid.size(name), TILE) for name in ("posX", "posY")]
+    for shape, scale, x, y in itertools.product(shapes, range(grid.size("scale")), *places):
+        yield numbers[shape, scale, ..., x : x + TILE, y : y + TILE].reshape(-1)
 
 
 def lit_chunk(bits: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,12 +84,13 @@ def lit_chunk(bits: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndar
     Returns pixels (n, P) float32 and the columns (P,) that they have among the 4096; all others are zero.
     """
     chunk = bits[images]
-    lit = np.flatnonzero(np.bitwise_or.reduce(chunk, axis=0))
-    columns = (lit[:, None] * 8 + np.arange(8)).reshape(-1)
-    return unpack(chunk[:, lit]).astype(np.float32), columns
+    ever = np.bitwise_or.reduce(chunk, axis=0)
+    used = np.flatnonzero(ever)
+    lit = np.flatnonzero(unpack(ever[used]))  # among the pixels of these bytes
+    return unpack(chunk[:, used])[:, lit].astype(np.float32), used[lit // 8] * 8 + lit % 8
 
 
 def lit_chunks(bits: np.ndarray, grid: FactorGrid) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """All images in chunks: (image numbers (n,), pixels (n, P) float32, columns (P,))."""
-    for images in position_tiles(grid):
+    for images in tiles(grid):
         yield (images, *lit_chunk(bits, images))
