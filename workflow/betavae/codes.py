@@ -18,7 +18,7 @@ import numpy as np
 
 from betavae import job
 from betavae.errors import UserError
-from betavae.images import UNREADABLE, open_bits, unpack
+from betavae.images import UNREADABLE, ever_lit, open_bits, unpack
 
 CHUNK = 1 << 22  # numbers compared at once: small enough for the cache, large enough for NumPy
 
@@ -117,9 +117,7 @@ class PixelCodes:
 
     def __init__(self, bits: Path, images: int | None = None) -> None:
         self._bits = open_bits(bits, images)
-        ever = np.bitwise_or.reduce(self._bits, axis=0)
-        self._bytes = np.flatnonzero(ever)
-        self._lit = np.flatnonzero(unpack(ever[self._bytes]))  # among the pixels of these bytes
+        self._bytes, self._lit = ever_lit(self._bits)
         self.replicas = 1
         self.groups = np.zeros(1, np.int64)
         self.attributes = {"origin": "raw pixels"}

@@ -78,15 +78,22 @@ def tiles(grid: FactorGrid, by_shape: bool = False) -> Iterator[np.ndarray]:
         yield numbers[shape, scale, ..., x : x + TILE, y : y + TILE].reshape(-1)
 
 
+def ever_lit(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What any of the packed images (n, 512) lights: the bytes that are not zero in all of them, and the pixels, among
+    the pixels of these bytes.
+    """
+    ever = np.bitwise_or.reduce(bits, axis=0)
+    used = np.flatnonzero(ever)
+    return used, np.flatnonzero(unpack(ever[used]))
+
+
 def lit_chunk(bits: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The part of `images` (n,) that is not zero in all of them.
 
     Returns pixels (n, P) float32 and the columns (P,) that they have among the 4096; all others are zero.
     """
     chunk = bits[images]
-    ever = np.bitwise_or.reduce(chunk, axis=0)
-    used = np.flatnonzero(ever)
-    lit = np.flatnonzero(unpack(ever[used]))  # among the pixels of these bytes
+    used, lit = ever_lit(chunk)
     return unpack(chunk[:, used])[:, lit].astype(np.float32), used[lit // 8] * 8 + lit % 8
 
 
