@@ -201,12 +201,22 @@ def network_of(settings: dict[str, Any]) -> DCIGN:
     return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], *initial, **own)
 
 
+def in_turn(rng: np.random.Generator, counts: np.ndarray, batch: int) -> np.ndarray:
+    """Numbers (n, batch), those of row i below counts[i] (n,): in random order, none again before all have come."""
+    keys = rng.random((len(counts), -(-batch // counts.min()), counts.max()))
+    orders = np.where(np.arange(counts.max()) < counts[:, None, None], keys, 2).argsort(-1)
+    cycle, place = np.divmod(np.arange(batch), counts[:, None])
+    return orders[np.arange(len(counts))[:, None], cycle, place]
+
+
 def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:
     """For each of a step's G mini-batches the factor that varies, by the ratios, and images that share all others.
 
-    Both lie among the values that settings["curriculum"] leaves the step (see `curriculum.window`). Factors without
-    latents or ratio vary between mini-batches only. UserError where a factor with latents is none of the grid's.
-    Returns images (steps, G·batch), drawn with replacement, noise (steps, G·batch, M) ~ N(0, 1), active (steps, G, M)
+    Both lie among the values that settings["curriculum"] leaves the step (see `curriculum.window`). A mini-batch takes
+    none of the varied factor's values twice before it has taken all (ours): two images that are alike have nothing
+    clamped, and all latents could explain them. Factors without latents or ratio vary between mini-batches only.
+    UserError where a factor with latents is none of the grid's.
+    Returns images (steps, G·batch), noise (steps, G·batch, M) ~ N(0, 1), active (steps, G, M)
     bool, the latents of the varied factors, and invariance (steps,), the strength of the pull, which grows
     geometrically by settings["invariance_growth"] over the training. A mini-batch of the type shape varies nothing but
     the shape.
@@ -226,8 +236,7 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
     first, count = (each.T.repeat(groups, axis=0) for each in np.array(windows).transpose(1, 0, 2))  # (drawn, factors)
     classes = np.repeat(rng.integers(first, first + count)[:, None], batch, axis=1)
     rows = np.arange(drawn)
-    own = first[rows, varied][:, None]
-    classes[rows, :, varied] = rng.integers(own, own + count[rows, varied][:, None], (drawn, batch))
+    classes[rows, :, varied] = first[rows, varied][:, None] + in_turn(rng, count[rows, varied], batch)
     growth = settings["invariance_growth"] ** (np.arange(steps.start, steps.stop) / settings["steps"])
     assigned = np.zeros((len(factors), latents), bool)
     for row, factor in enumerate(factors):
