@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from betavae import figure7
+from betavae import factor_shares, figure7
 from betavae.codes import StoredCodes, write_codes
 from betavae.errors import UserError
 from betavae.images import unpack
 from betavae.models import load_model
 from betavae.shapes import SIDE
 from betavae.train import build
+from betavae.vae import VAE
 
 SETTINGS = {"system": "vae", "seeds": [0, 1], "width": 8, "latents": 3}
 
@@ -86,11 +87,18 @@ def test_the_walk_starts_from_an_upright_heart_in_the_middle(grid):
     assert 0.3 < y < 0.7
 
 
-def test_a_walk_changes_one_latent_of_the_shown_replica_and_leaves_the_others(model, bits):
-    start = np.float32([0.5, -1, 2])
-    walked = figure7.walk(model, bits[7], start, replica=1, latents=np.array([2, 0]))
+@pytest.mark.parametrize("own_spread", [False, True])
+def test_a_walk_changes_one_latent_of_the_shown_replica_and_leaves_the_others(
+    model, bits, grid, monkeypatch, own_spread
+):
+    monkeypatch.setattr(VAE, "own_spread", own_spread)
+    spreading = np.random.default_rng(0).normal([5, 0, -1], [0.1, 1, 4], (grid.images, 3))
+    found = factor_shares.responses(spreading, grid)
+    start, latents = np.float32([0.5, -1, 2]), np.array([2, 0])
+    walked = figure7.walk(model, bits[7], start, replica=1, latents=latents, found=found)
     network, _ = load_model(model, torch.device("cpu"))
-    assert walked.ends == (-3, 3)
+    assert walked.stops == ["−3", "−1.5", "0", "1.5", "3"]
+    assert walked.at == ("sd from the latent's mean" if own_spread else "the latent set to")
     assert (walked.image == unpack(bits[7]).reshape(SIDE, SIDE)).all()
 
     def generated(*code):
@@ -102,9 +110,11 @@ def test_a_walk_changes_one_latent_of_the_shown_replica_and_leaves_the_others(mo
             )
 
     assert walked.reconstruction == pytest.approx(generated(0.5, -1, 2), abs=1e-6)
+    mean, sd = (spreading.mean(0), spreading.std(0)) if own_spread else (np.zeros(3), np.ones(3))
     for step, value in enumerate((-3, -1.5, 0, 1.5, 3)):
-        assert walked.decoded[0, step] == pytest.approx(generated(0.5, -1, value), abs=1e-6)
-        assert walked.decoded[1, step] == pytest.approx(generated(value, -1, 2), abs=1e-6)
+        last, first = mean[2] + value * sd[2], mean[0] + value * sd[0]
+        assert walked.decoded[0, step] == pytest.approx(generated(0.5, -1, last), abs=1e-5)
+        assert walked.decoded[1, step] == pytest.approx(generated(first, -1, 2), abs=1e-5)
 
 
 def test_the_table_has_every_latent_of_every_replica_and_marks_the_shown(run, factor_codes):

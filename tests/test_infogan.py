@@ -236,7 +236,8 @@ def test_generate_walks_codes_with_the_noise_at_zero_in_the_range_of_images(netw
     torch.testing.assert_close(2 * images - 1, network.make(torch.cat([codes, torch.zeros(2, 3, 5)], dim=-1)))
     assert images.min() >= 0
     assert images.max() <= 1
-    assert (network.traversal, network.posterior, network.latents) == ((-1.0, 1.0), False, 5)
+    assert (network.traversal, network.own_spread, network.posterior) == ((-1.0, 1.0), False, False)
+    assert network.latents == 5
 
 
 # Batch norm -------------------------------------------------------------------------------------------

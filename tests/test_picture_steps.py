@@ -106,13 +106,13 @@ def test_a_figure_has_a_column_for_each_model(made, folder, tmp_path):
 
 def drawn(made, folder, names, **settings):
     """Figure 2 of some models of the set, not saved."""
-    walkers = {}
+    walkers, images = {}, open_images(folder / "images.npy")
     for name in names:
         model, shares = made[name]
         said = json.loads(shares.read_text(encoding="utf-8"))
-        walkers[model.stem] = open_replica(model, said), said
+        walkers[model.stem] = open_replica(model, said, images), said
     settings = {"set": "standin_chairs", "latents": {}, "factors": {"azimuth": "azimuth"}} | settings
-    return picture_figure.draw(walkers, np.array(open_images(folder / "images.npy")[:3]), settings)
+    return picture_figure.draw(walkers, np.array(images[:3]), settings)
 
 
 def test_a_latent_that_the_user_names_is_walked_and_one_that_the_model_has_not_is_refused(made, folder):

@@ -22,7 +22,8 @@ from betavae.pictures import note, start_images, tiled, title
 from betavae.score import best_replica
 from betavae.table1 import parts_of
 from betavae.train import build
-from betavae.walk import Walker, encode, open_best, variance
+from betavae.vae import VAE
+from betavae.walk import Walker, encode, open_best, spread_of
 from betavae.zdiff import confusion, z_diff
 
 CPU = torch.device("cpu")
@@ -68,7 +69,7 @@ def model(data, tmp_path_factory):
 class Plain:
     """A system of which no more than the protocol is known: codes without a variance, in other bounds."""
 
-    latents, traversal, posterior = 3, (-1.0, 1.0), False
+    latents, traversal, own_spread, posterior = 3, (-1.0, 1.0), False, False
 
     def encode_lit(self, pixels, columns):
         rows = columns // 64
@@ -167,13 +168,34 @@ def test_latents_are_ordered_by_kl_and_told_live_by_it(model):
 
 
 def test_a_system_without_a_posterior_is_walked_by_variance_between_its_own_ends(bits, pixels):
-    walker = Walker("test", Plain(), variance(Plain(), bits))
+    walker = Walker("test", Plain(), spread_of(Plain(), bits)[1] ** 2)
     assert walker.said[2] == pytest.approx(pixels.sum(1).var(), rel=1e-4)
     assert walker.said[1] == 0
     assert 1 not in walker.live
     assert walker.label(1) == "z1  var 0.00"
     assert walker.values(3).tolist() == [-1, 0, 1]
     assert walker.walk(np.zeros(3), np.array([0]), np.array([0.5]))[0, 0, 0, 0] == 0.5
+    assert walker.stops(3) == ["−1", "0", "1"]
+
+
+def test_walks_may_count_in_the_spread_of_a_latents_codes(bits, pixels):
+    mean, sd = spread_of(Plain(), bits)
+    assert mean[2] == pytest.approx(pixels.sum(1).mean(), rel=1e-4)
+    assert sd[2] == pytest.approx(pixels.sum(1).std(), rel=1e-4)
+    walker = Walker("test", Plain(), sd**2, (np.array([0.5, 0, 0]), np.array([0.1, 1, 1])))
+    assert walker.stops(3) == ["−1 sd", "0 sd", "1 sd"]
+    assert walker.units == ["sd: of the latent's codes, about their mean"]
+    walk = walker.walk(np.zeros(3), np.array([0]), walker.values(3))
+    np.testing.assert_allclose(walk[0, :, 0, 0], [0.4, 0.5, 0.6], rtol=1e-6)
+
+
+def test_a_replica_whose_walks_count_in_its_codes_spread_knows_it(model, bits, monkeypatch):
+    assert open_best(**files_of(model), bits=bits)[0].spread is None
+    monkeypatch.setattr(VAE, "own_spread", True)
+    walker = open_best(**files_of(model), bits=bits)[0]
+    codes = walker.encode(bits)
+    np.testing.assert_allclose(walker.spread, (codes.mean(0), codes.std(0)), rtol=1e-4, atol=1e-5)
+    assert walker.said.tolist() == [0.05, 2.5, 0.3, 0.0]  # still the KL
 
 
 def files_of(model, score="beta4"):

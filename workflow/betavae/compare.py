@@ -8,7 +8,7 @@ import numpy as np
 
 from betavae import style
 from betavae.images import open_bits, open_grid, unpack
-from betavae.pictures import ALL_DIVERGED, note, say, show, start_images, stops, title
+from betavae.pictures import ALL_DIVERGED, note, say, show, start_images, title
 from betavae.shapes import SIDE
 from betavae.stream import stream
 from betavae.walk import Walker, open_best
@@ -42,7 +42,7 @@ def draw(walkers: dict[str, Walker | None], bits: np.ndarray, start: int) -> sty
             continue
         latents, values = walker.order[:LATENTS], walker.values(STEPS)
         walk = walker.walk(walker.encode(bits[[start]])[0], latents, values)
-        show(axis, walk, [walker.label(latent) for latent in latents], stops(values))
+        show(axis, walk, [walker.label(latent) for latent in latents], walker.stops(STEPS))
     return figure
 
 
@@ -63,5 +63,6 @@ def main(
     opened = {model.stem: open_best(model, score, summary, packed) for model, score, summary in files}
     walkers = {model: walker for model, (walker, _) in opened.items()}
     figure = draw(walkers, packed, start_images(open_grid(dataset))[-1])
-    told = note({model: said for model, (_, said) in opened.items()})
-    style.save(figure, png, pdf, scale, f"{told}; KL in nats")
+    units = [words for walker in walkers.values() if walker for words in walker.units]
+    told = [note({model: said for model, (_, said) in opened.items()}), *dict.fromkeys(units)]
+    style.save(figure, png, pdf, scale, "; ".join(told))

@@ -39,6 +39,7 @@ class ConvVAE(nn.Module):
     """
 
     traversal = (-3.0, 3.0)
+    own_spread = False
     posterior = True
 
     def __init__(

@@ -52,6 +52,7 @@ class DCIGN(nn.Module):
     """
 
     traversal = (-3.0, 3.0)
+    own_spread = True  # clamped latents need not fill the prior: some spread a hundredth as far as others
     posterior = True
 
     def __init__(

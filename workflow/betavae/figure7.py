@@ -19,9 +19,11 @@ from betavae.factors import SHAPE_NAMES, FactorGrid
 from betavae.images import open_bits, open_grid, unpack
 from betavae.models import load_model
 from betavae.paper import FIGURE7, label
+from betavae.pictures import stops
 from betavae.score import best_replica
 from betavae.shapes import SIDE
 from betavae.tables import write_table
+from betavae.walk import Walker
 
 COLUMNS = 10  # latents that fit a page
 STEPS = 5  # images of a walk
@@ -43,7 +45,8 @@ class Replica(NamedTuple):
 class Walk(NamedTuple):
     """What the decoder makes of one image's codes, images (…, 64, 64) in [0, 1]."""
 
-    ends: tuple[float, float]
+    stops: list[str]
+    at: str  # what the stops are, in words
     image: np.ndarray
     reconstruction: np.ndarray
     decoded: np.ndarray  # (latents walked along, STEPS, 64, 64)
@@ -143,19 +146,18 @@ def caption(model: str, replicas: dict[int, Replica | None], shown: int | None, 
     )
 
 
-@torch.inference_mode()
-def walk(model: Path, bits: np.ndarray, codes: np.ndarray, replica: int, latents: np.ndarray) -> Walk:
-    """The decoder's images along each of `latents`, the others fixed at the codes (M,) of an image, bits (512,)."""
-    network, settings = load_model(model, torch.device("cpu"))
-    steps = np.linspace(*network.traversal, STEPS, dtype=np.float32)
-    asked = np.tile(codes, (1 + len(latents) * STEPS, 1))
-    for number, latent in enumerate(latents):
-        asked[1 + number * STEPS : 1 + (number + 1) * STEPS, latent] = steps
-    every = torch.from_numpy(asked).expand(len(settings["seeds"]), -1, -1)
-    parts = every.split(8, dim=1)  # a few at a time: the maps of a convolutional decoder are large
-    images = torch.cat([network.generate(part)[replica] for part in parts]).reshape(-1, SIDE, SIDE).numpy()
-    decoded = images[1:].reshape(len(latents), STEPS, SIDE, SIDE)
-    return Walk(network.traversal, unpack(bits).reshape(SIDE, SIDE), images[0], decoded)
+def walk(model: Path, bits: np.ndarray, codes: np.ndarray, replica: int, latents: np.ndarray, found: Responses) -> Walk:
+    """The decoder's images along each of `latents`, the others fixed at the codes (M,) of an image, bits (512,).
+
+    found: of the same replica, for the spread of its codes, where walks count in that.
+    """
+    network, _ = load_model(model, torch.device("cpu"), replica)
+    spread = (found.mean, np.sqrt(found.variance)) if network.own_spread else None
+    walker = Walker(model.stem, network, found.variance, spread)
+    decoded = walker.walk(codes, latents, walker.values(STEPS))
+    at = "sd from the latent's mean" if spread else "the latent set to"
+    image = unpack(bits).reshape(SIDE, SIDE)
+    return Walk(stops(walker.values(STEPS)), at, image, walker.generate(codes), decoded)
 
 
 def example_image(grid: FactorGrid) -> int:
@@ -246,10 +248,10 @@ def draw(
             if column == 0:
                 axis.set_yticks(
                     [step * (SIDE + SIDE * Sheet.gap / tile) + SIDE / 2 for step in range(STEPS)],
-                    [f"{value:g}".replace("-", "−") for value in np.linspace(*walked.ends, STEPS)],
+                    walked.stops,
                 )
                 axis.tick_params(labelsize=6, length=0, pad=1)
-                axis.set_ylabel("decoded, the latent set to", fontsize=7)
+                axis.set_ylabel(f"decoded, {walked.at}", fontsize=7)
                 axis.yaxis.set_label_coords(-0.47, 0.5)
 
     bar = figure.colorbar(heat, cax=sheet.axes(beside, tops[0], 0.07, tile))
@@ -327,5 +329,6 @@ def main(
     if model:
         example = example_image(grid)
         start = stored.codes(shown)[example]
-        walked = walk(model, open_bits(bits, grid.images)[example], start, shown, found.order[:COLUMNS])
+        latents = found.order[:COLUMNS]
+        walked = walk(model, open_bits(bits, grid.images)[example], start, shown, latents, found.responses)
     draw(found, grid, walked, label(name), note, png, pdf, chosen["scale"])

@@ -62,6 +62,7 @@ class InfoGAN(nn.Module):
     """
 
     traversal = (-1.0, 1.0)
+    own_spread = False
     posterior = False
 
     def __init__(

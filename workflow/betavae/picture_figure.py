@@ -13,7 +13,7 @@ from betavae.errors import UserError
 from betavae.image_files import shown_images
 from betavae.picture_plan import parse_picture
 from betavae.picture_set import open_images
-from betavae.pictures import ALL_DIVERGED, extent, say, show, stops, title
+from betavae.pictures import ALL_DIVERGED, extent, say, show, title
 from betavae.stream import stream
 from betavae.walk import Walker, open_replica
 
@@ -86,7 +86,7 @@ def draw(
                 )
             values = walker.values(STEPS)
             walks = [walker.walk(code, np.array([latent]), values)[0] for code in walker.encode(seeds)]
-            show(axis, np.stack(walks), columns=stops(values))
+            show(axis, np.stack(walks), columns=walker.stops(STEPS))
             axis.set_xlabel(words, fontsize=7, labelpad=2)
     return figure
 
@@ -99,7 +99,7 @@ def main(*, npy: Path, models: list[Path], shares: list[Path], png: Path, pdf: P
     walkers = {}
     for model, share in zip(models, shares, strict=True):
         said = json.loads(share.read_text(encoding="utf-8"))
-        walkers[model.stem] = (open_replica(model, said), said)
+        walkers[model.stem] = (open_replica(model, said, images), said)
     figure = draw(walkers, seeds, chosen)
     subject = chosen["set"].removeprefix("standin_")
     standin = chosen["set"] != subject

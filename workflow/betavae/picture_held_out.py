@@ -18,7 +18,7 @@ from betavae import style
 from betavae.conv_vae import trained_on
 from betavae.factors import FactorGrid
 from betavae.image_files import open_data, shown_images
-from betavae.pictures import ALL_DIVERGED, picture_title, say, show, stops
+from betavae.pictures import ALL_DIVERGED, picture_title, say, show
 from betavae.standin_chairs import ARMS, LEGS
 from betavae.stream import stream
 from betavae.tables import write_table
@@ -106,7 +106,7 @@ def draw(
     starts = images[grid.index(classes)]
     walks = [walker.walk(code, np.array([latent]), walker.values(STEPS))[0] for code in walker.encode(starts)]
     rows = np.concatenate([shown_images(starts)[:, None], np.stack(walks)], axis=1)
-    show(below, rows, columns=["seed", *stops(walker.values(STEPS))])
+    show(below, rows, columns=["seed", *walker.stops(STEPS)])
     share = said["shares"][first][latent]
     below.set_title(f"{next(iter(walkers))}: walks along z{latent} ({share:.0%} {first})", pad=14)
     return figure
@@ -128,7 +128,7 @@ def main(
     chosen = json.loads(settings)
     held, (images, grid) = chosen["hold_out"], open_data(npy, h5)
     said = [json.loads(path.read_text(encoding="utf-8")) for path in shares]
-    found = [open_replica(model, own) for model, own in zip(models, said, strict=True)]
+    found = [open_replica(model, own, images) for model, own in zip(models, said, strict=True)]
     if None in found:
         figure, axis = style.plt.subplots(figsize=(3.6, 1.2))
         say(axis, ALL_DIVERGED)

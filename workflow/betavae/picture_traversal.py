@@ -20,12 +20,12 @@ STARTS = 2
 def main(*, npy: Path, model: Path, shares: Path, png: Path, pdf: Path, scale: str) -> None:
     """Write the figure of the replica that stands for the model."""
     images, said = open_images(npy), json.loads(shares.read_text(encoding="utf-8"))
-    walker, note = open_replica(model, said), f"model {model.stem}"
+    walker, told = open_replica(model, said, images), [f"model {model.stem}"]
     if walker is None:
         figure, axis = style.plt.subplots(figsize=(3.6, 1.2))
         say(axis, ALL_DIVERGED)
     else:
         numbers = stream(0, "seed images").choice(len(images), min(STARTS, len(images)), replace=False)
         figure = draw(walker, images[np.sort(numbers)], rows=walker.network.latents)
-        note += "; KL in nats" * walker.network.posterior
-    style.save(figure, png, pdf, scale, note)
+        told += walker.units
+    style.save(figure, png, pdf, scale, "; ".join(told))

@@ -39,6 +39,7 @@ class Network(Protocol):
 
     latents: int
     traversal: tuple[float, float]  # the ends of a walk along one latent
+    own_spread: bool  # whether they count in standard deviations of the latent's own codes, from their mean
     posterior: bool  # whether codes have a log-variance; then there are `encode` and `reconstruction_loss`
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from betavae import job, style
 from betavae.image_files import shown_images
 from betavae.images import open_bits, open_grid
-from betavae.pictures import ALL_DIVERGED, note, say, show, start_images, stops, title
+from betavae.pictures import ALL_DIVERGED, note, say, show, start_images, title
 from betavae.walk import Walker, open_best
 
 STEPS = 7  # stops of a walk on the sheet: −3, −2, … 3
@@ -38,7 +38,7 @@ def draw(walker: Walker, starts: np.ndarray, rows: int = ROWS) -> style.plt.Figu
         line[0, 4], words[4] = rebuilt[number], "reconstruction"
         show(top, line, columns=words)
         labels = [walker.label(latent) for latent in latents] if number == 0 else None
-        show(axis, walker.walk(codes[number], latents, values), labels, stops(values))
+        show(axis, walker.walk(codes[number], latents, values), labels, walker.stops(STEPS))
     between = "\n" if narrow else " "
     figure.suptitle(f"{walker.title}:{between}one latent at a time, the others as inferred from the start")
     return figure
@@ -68,7 +68,7 @@ def animate(walker: Walker, starts: np.ndarray, scale: str) -> list[Image.Image]
     still = Image.new("L", (max(gap + step * (len(latents) + 1), 400), below + foot), 255)
     pen = ImageDraw.Draw(still)
     pen.text((gap, 4), f"{walker.title}, scale: {scale}", 0, font)
-    pen.text((gap, below + 12), "one latent at a time, from " + " to ".join(stops(walker.values(2))), 90, small)
+    pen.text((gap, below + 12), "one latent at a time, from " + " to ".join(walker.stops(2)), 90, small)
     for column, words in enumerate(["start", *map(walker.label, latents)]):
         pen.text((gap + step * column + TILE / 2, head - 4), words, 0, small, anchor="ms")
     for row, start in enumerate(shown_images(starts)):
@@ -116,7 +116,5 @@ def main(
         style.save(figure, png, pdf, scale)
         save_gif([Image.new("L", (TILE, TILE), 255)], gif)
         return
-    style.save(
-        draw(walker, starts), png, pdf, scale, note({model.stem: said}) + "; KL in nats" * walker.network.posterior
-    )
+    style.save(draw(walker, starts), png, pdf, scale, "; ".join([note({model.stem: said}), *walker.units]))
     save_gif(animate(walker, starts, scale), gif)

@@ -19,6 +19,7 @@ class VAE(nn.Module):
     """Encoder 4096 → FC W, W (ReLU) → M means and log-variances; decoder M → FC W, W, W (tanh) → 4096 logits."""
 
     traversal = (-3.0, 3.0)
+    own_spread = False
     posterior = True
 
     def __init__(

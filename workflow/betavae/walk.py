@@ -17,14 +17,14 @@ import torch
 from betavae.device import floats, prepare_cpu
 from betavae.factor_shares import live_latents
 from betavae.models import load_model
-from betavae.pictures import picture_title, title
+from betavae.pictures import picture_title, stops, title
 from betavae.score import best_replica
 from betavae.shapes import SIDE
 from betavae.stream import stream
 from betavae.systems import Network
 
 CPU = torch.device("cpu")
-SAMPLE = 4096  # images over which the variance of codes is taken
+SAMPLE = 4096  # images over which the spread of codes is taken
 AT_ONCE = 64  # images decoded together: the maps of a convolutional decoder are large
 
 
@@ -35,6 +35,7 @@ class Walker:
     title: str  # for people: model and replica
     network: Network  # of this replica alone
     said: np.ndarray  # (M,) KL in nats or, where codes have none, their variance over the images
+    spread: tuple[np.ndarray, np.ndarray] | None = None  # where walks count in it: mean and sd (M,) of the codes
 
     @property
     def order(self) -> np.ndarray:
@@ -50,6 +51,16 @@ class Walker:
     def values(self, steps: int) -> np.ndarray:
         """The stops (steps,) of a walk from one end to the other."""
         return np.linspace(*self.network.traversal, steps)
+
+    def stops(self, steps: int) -> list[str]:
+        """The stops of such a walk in words."""
+        return [f"{value} sd" if self.spread else value for value in stops(self.values(steps))]
+
+    @property
+    def units(self) -> list[str]:
+        """What `label` and `stops` count in, for the foot of a figure."""
+        told = {"KL in nats": self.network.posterior, "sd: of the latent's codes, about their mean": self.spread}
+        return [words for words, known in told.items() if known]
 
     def label(self, latent: int) -> str:
         """The latent's number, counted from 1, with its KL in nats or, where there is none, its variance."""
@@ -70,8 +81,9 @@ class Walker:
     def walk(self, start: np.ndarray, latents: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Images (latents, values, 64, 64[, 3]): one latent takes the values, the others stay at `start` (M,)."""
         codes = np.tile(start, (len(latents), len(values), 1))
+        mean, sd = self.spread or (np.zeros(len(start)), np.ones(len(start)))
         for row, latent in enumerate(latents):
-            codes[row, :, latent] = values
+            codes[row, :, latent] = mean[latent] + sd[latent] * values
         return self.generate(codes)
 
 
@@ -82,26 +94,29 @@ def encode(network: Network, stored: np.ndarray) -> np.ndarray:
     return torch.cat([network.encode_lit(each, torch.arange(each.shape[-1]))[0][0] for each in parts]).numpy()
 
 
-def variance(network: Network, bits: np.ndarray) -> np.ndarray:
-    """The variance (M,) of codes over a sample of the images (N, 512)."""
-    sample = stream(0, "pictures").choice(len(bits), min(SAMPLE, len(bits)), replace=False)
-    return encode(network, bits[np.sort(sample)]).var(0)
+def spread_of(network: Network, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (M,) of codes over a sample of the stored images."""
+    sample = stream(0, "pictures").choice(len(stored), min(SAMPLE, len(stored)), replace=False)
+    codes = encode(network, stored[np.sort(sample)])
+    return codes.mean(0), codes.std(0)
 
 
-def open_replica(model: Path, shares: dict[str, Any]) -> Walker | None:
+def open_replica(model: Path, shares: dict[str, Any], images: np.ndarray) -> Walker | None:
     """The replica that stands for a model on pictures by what its latents follow (see `picture_shares`)."""
     prepare_cpu(1)
     if (replica := shares["best"]) is None:
         return None
     name = picture_title(model.stem)
     network = load_model(model, CPU, replica)[0]
-    return Walker(f"{name}, replica {replica}", network, np.array(shares["replicas"][replica]["said"]))
+    said = np.array(shares["replicas"][replica]["said"])
+    spread = spread_of(network, images) if network.own_spread else None
+    return Walker(f"{name}, replica {replica}", network, said, spread)
 
 
 def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tuple[Walker | None, dict[str, Any]]:
     """A model's best replica by its metric file, None where all diverged, and what the metric file says.
 
-    The KL is read from the model's summary; bits (N, 512): the images, where there is none.
+    The KL is read from the model's summary; bits (N, 512): the images, for the spread of codes where that is told.
     """
     prepare_cpu(1)
     scored = json.loads(score.read_text(encoding="utf-8"))
@@ -109,9 +124,11 @@ def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tupl
         return None, scored
     replica = best[0]
     network = load_model(model, CPU, replica)[0]
+    spread = None if network.posterior and not network.own_spread else spread_of(network, bits)
     if network.posterior:
         with h5py.File(summary) as file:
             said = file["kl"][replica]
     else:
-        said = variance(network, bits)
-    return Walker(f"{title(model.stem)}, replica {replica}", network, said), scored
+        said = spread[1] ** 2
+    name = f"{title(model.stem)}, replica {replica}"
+    return Walker(name, network, said, spread if network.own_spread else None), scored
