@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from betavae.errors import UserError
-from betavae.names import NAMED_MODELS
+from betavae.names import BLIND_SPOT, NAMED_MODELS
 from betavae.paper import FIGURE6_LEFT
 from betavae.picture_plan import PICTURE, SETS, check_sets
 
@@ -190,10 +190,11 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
         if Path(original).suffix not in ORIGINALS:
             raise UserError(f"config: `original_dataset` is {original!r}, expected {ORIGINAL}")
     for name, path in config["representations"].items():
-        if name in (*NAMED_MODELS, *FIGURE6_LEFT) or re.match("beta[0-9]", name) or re.fullmatch(PICTURE, name):
+        taken = dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS, BLIND_SPOT))
+        if name in taken or re.match("beta[0-9]", name) or re.fullmatch(PICTURE, name):
             raise UserError(
                 f"config: a name under `representations` is {name!r}, expected one that no model of this workflow has: "
-                f"not beta<number>, {', '.join(dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS)))}"
+                f"not beta<number>, {', '.join(taken)}"
             )
         check_path(f"representations.{name}", path, "the path of a codes file (docs/representations.md)")
     return config

@@ -204,10 +204,12 @@ def network_of(settings: dict[str, Any]) -> DCIGN:
 
 def in_turn(rng: np.random.Generator, counts: np.ndarray, batch: int) -> np.ndarray:
     """Numbers (n, batch), those of row i below counts[i] (n,): in random order, none again before all have come."""
-    keys = rng.random((len(counts), -(-batch // counts.min()), counts.max()))
-    orders = np.where(np.arange(counts.max()) < counts[:, None, None], keys, 2).argsort(-1)
-    cycle, place = np.divmod(np.arange(batch), counts[:, None])
-    return orders[np.arange(len(counts))[:, None], cycle, place]
+    numbers = np.empty((len(counts), batch), np.int64)
+    for count in np.unique(counts):
+        theirs = np.flatnonzero(counts == count)
+        orders = rng.random((len(theirs), -(-batch // count), count)).argsort(-1)
+        numbers[theirs] = orders.reshape(len(theirs), -1)[:, :batch]
+    return numbers
 
 
 def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid: FactorGrid) -> dict[str, np.ndarray]:

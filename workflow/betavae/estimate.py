@@ -17,6 +17,7 @@ from betavae.device import pick_device, prepare_cpu
 from betavae.factors import FactorGrid
 from betavae.images import pack
 from betavae.shapes import SIDE, draw
+from betavae.systems import system_of
 from betavae.train import build, take_turns, training_steps
 
 WARM, TIMED = 3, 10  # steps before the clock runs, and under it
@@ -53,6 +54,15 @@ def seconds_a_step(settings: dict, device: torch.device) -> float:
     return statistics.median(elapsed[WARM:])
 
 
+def written_mb(settings: dict, images: int) -> tuple[float, float]:
+    """MB of a model's weights, and of its codes of so many images; networks are built without memory for weights."""
+    with torch.device("meta"):
+        network = system_of(settings).network_of(settings)
+    weights = sum(weight.numel() for weight in network.state_dict().values())
+    kinds = 2 if network.posterior else 1
+    return 4e-6 * weights, 4e-6 * kinds * len(settings["seeds"]) * images * network.latents
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: `2 h 5 min`."""
     minutes = math.ceil(seconds / 60)
@@ -63,7 +73,8 @@ def duration(seconds: float) -> str:
 def main(*, settings: str, device: str = "auto") -> None:
     """Tell the estimate on the terminal.
 
-    settings: JSON; scale, threads, strides, trainings, and codes, [replicas, latents] of each codes file that stays.
+    settings: JSON; scale, threads, strides, trainings by model, codes, the models whose codes stay, and ica,
+    replicas and latents of its codes.
     """
     chosen, on = json.loads(settings), pick_device(device)
     images = FactorGrid.thinned(chosen["strides"]).images
@@ -74,17 +85,20 @@ def main(*, settings: str, device: str = "auto") -> None:
     rows, total = [], 0.0
     for models in alike.values():
         training = chosen["trainings"][models[0]]
-        steps = training["steps"]
+        if not (steps := training["steps"]):
+            continue
         each = seconds_a_step(training, on)
         total += each * steps * len(models)
         rows.append([", ".join(models), len(training["seeds"]), steps, f"{1e3 * each:.1f}", duration(each * steps)])
     at_once = 1 if on.type == "cuda" else max(1, (os.cpu_count() or 1) // chosen["threads"])
-    codes = sum(2 * 4e-6 * replicas * images * latents for replicas, latents in chosen["codes"])
-    disk = codes + (BITS_MB + GRAM_MB) * images / 737280
+    written = {model: written_mb(training, images) for model, training in chosen["trainings"].items()}
+    codes = sum(written[model][1] for model in chosen["codes"]) + 4e-6 * images * math.prod(chosen["ica"])
+    freed = codes + (BITS_MB + GRAM_MB) * images / 737280
+    disk = freed + sum(weights for weights, _ in written.values())
     job.tell(tabulate(rows, headers=["models", "replicas", "steps", "ms a step", "time for each"]))
     job.tell(
         f"scale {chosen['scale']} on {on}: trainings take about {duration(total)} one after another"
         + (f", {duration(total / at_once)} with {at_once} at once" if at_once > 1 else "")
         + f" (codes and scores come on top: minutes); results take about {disk / 1e3:.1f} GB of disk, "
-        "most of which `snakemake clean_intermediates` frees again"
+        f"{freed / 1e3:.1f} GB of which `snakemake clean_intermediates` frees again"
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from betavae import style
 from betavae.paper import FIGURE6_LEFT
+from betavae.score import replica_means
 from betavae.tables import NOT_YET_RUN, write_table
 
 
@@ -22,11 +23,7 @@ def percent(mean: float | None, std: float | None) -> str:
 
 def seed_means(score: dict[str, Any]) -> list[float]:
     """The mean score of each replica over its classifier seeds; diverged replicas are left out."""
-    by_replica: dict[int, list[float]] = {}
-    for replica, _, accuracy in score["scores"]:
-        if accuracy is not None:
-            by_replica.setdefault(replica, []).append(accuracy)
-    return [float(np.mean(values)) for values in by_replica.values()]
+    return [mean for mean in replica_means(score).values() if mean is not None]
 
 
 def table_rows(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -76,11 +73,12 @@ def draw(scores: dict[str, dict[str, Any]], png: Path, pdf: Path, scale: str) ->
     axis.errorbar([], [], xerr=[], label="paper", **theirs)
     axis.errorbar([], [], xerr=[], label="ours, best half of the scores", **ours)
     axis.plot([], [], "|", color=style.COLOURS[0], label="ours, each seed")
-    axis.axvline(25, color=style.GREY, lw=0.7, ls=":")
-    axis.text(25.6, -0.62, "chance", fontsize=6, color=style.GREY, va="center")
+    chance = 100 / len(next(iter(scores.values()))["factors"])
+    axis.axvline(chance, color=style.GREY, lw=0.7, ls=":")
+    axis.text(chance + 0.6, -0.62, "chance", fontsize=6, color=style.GREY, va="center")
     axis.set_yticks(range(len(FIGURE6_LEFT)), [label for label, _ in FIGURE6_LEFT.values()])
     axis.set_ylim(len(FIGURE6_LEFT) - 0.4, -0.9)
-    axis.set_xlim(22, 103)
+    axis.set_xlim(chance - 3, 103)
     axis.set_xlabel("disentanglement metric score (%)")
     axis.grid(axis="y", lw=0.3, alpha=0.5)
     figure.legend(loc="outside upper center", ncols=3, fontsize=6.5, columnspacing=1, handletextpad=0.3)

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from betavae import style
 from betavae.factor_shares import LIVE_KL
 from betavae.images import unpack
+from betavae.score import best_replica
 from betavae.shapes import PIXELS, SIDE
 from betavae.tables import write_table
 
@@ -69,7 +70,7 @@ def rows(points: list[Point]) -> list[dict[str, object]]:
             "diverged": len(p.score["diverged"]),
             "reconstruction (nats)": float(np.nanmean(p.reconstruction)),
             "KL (nats)": float(np.nanmean(p.kl.sum(1))),
-            "live latents": float(np.mean((p.kl > LIVE_KL).sum(1))),
+            "live latents": float(np.nanmean(np.where(np.isfinite(p.kl), p.kl > LIVE_KL, np.nan).sum(1))),
         }
         for p in points
     ]
@@ -119,11 +120,11 @@ def draw_examples(figure: style.plt.Figure, points: list[Point]) -> None:
     grid = figure.subplots(len(points) + 1, SHOWN, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
     sheets = [("data", points[0].original)]
     for p in points:
-        best = np.nanargmax([np.nan_to_num(row[2] or 0) for row in p.score["scores"]])
-        sheets.append((f"β = {p.beta:g}", p.decoded[p.score["scores"][best][0]]))
+        replica, _ = best_replica(p.score) or (0, 0.0)
+        sheets.append((f"β = {p.beta:g}", p.decoded[replica] / 255))
     for line, (label, images) in zip(grid, sheets, strict=True):
         for axis, image in zip(line, images, strict=False):
-            axis.imshow(image.reshape(SIDE, SIDE), cmap="gray")
+            axis.imshow(image.reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=6)
 

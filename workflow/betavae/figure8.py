@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from betavae import style
 from betavae.tables import write_table
 
-EXPECTED = "expected from the paper: −0.5 or below (negative correlation: grade B)"
+EXPECTED = "the paper: negative, grade B; −0.5 or below is what we ask for"
 LABELS = {
     "stride": "every nth value of each factor",
     "random": "one image in n",
@@ -152,11 +152,13 @@ def main(
     figure, (left, right) = style.plt.subplots(1, 2, figsize=(7.0, 3.6), sharey=True)
     draw_training_sets(left, points)
     draw_noise(right, points)
+    chance = 100 / len(points[0].score["factors"])
     for axis in (left, right):
         axis.set_xlabel("normalised Hamming distance of consecutive images")
-        axis.axhline(25, color=style.GREY, lw=0.7, ls=":")
+        axis.axhline(chance, color=style.GREY, lw=0.7, ls=":")
         axis.margins(x=0.12)
     left.set_ylabel("metric score (%)")
-    right.text(0.99, 25.6, "chance", transform=right.get_yaxis_transform(), fontsize=6, color=style.GREY, ha="right")
+    place = right.get_yaxis_transform()
+    right.text(0.99, chance + 0.6, "chance", transform=place, fontsize=6, color=style.GREY, ha="right")
     correlation, number = spearman([p.distance for p in points], [percent(p.score) for p in points])
     style.save(figure, png, pdf, chosen["scale"], f"Spearman {correlation:.2f} over {number} training sets")

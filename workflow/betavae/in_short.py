@@ -9,6 +9,7 @@ from typing import Any
 from betavae import job
 from betavae.figure6_left import difference, percent
 from betavae.paper import FIGURE6_LEFT, label
+from betavae.tables import images_a_step
 
 NEAR = 0.02  # a score this close to the paper's mean counts as its equal
 FULL = "paper"  # the scale that is the paper's protocol
@@ -29,7 +30,7 @@ def what_was_run(scores: dict[str, dict[str, Any]], scale: str) -> str:
     """The first sentence: the trained systems, how each was trained, and what stands beside them."""
     networks = dict(reversed(trained(scores).items()))  # β-VAE first
     told = [
-        f"{label(model)} ({settings['steps']:,} steps of {settings['batch']}, {len(settings['seeds'])} seeds"
+        f"{label(model)} ({settings['steps']:,} steps of {images_a_step(settings)}, {len(settings['seeds'])} seeds"
         + (f", {settings['width']} units a layer)" if "width" in settings else ")")
         for model, settings in networks.items()
     ]

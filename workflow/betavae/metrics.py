@@ -12,6 +12,7 @@ from betavae import style
 from betavae.measures import MEASURES
 from betavae.names import BLIND_SPOT
 from betavae.paper import FIGURE6_LEFT, label
+from betavae.score import replica_means
 from betavae.tables import write_table
 
 BLIND_SPOT_LABEL = "Ground truth without rotation"
@@ -23,10 +24,11 @@ DIVERGED = "all replicas diverged"
 CAPTION = """# Metrics beyond the paper, scale `{scale}`
 
 In %, larger is better; {unknown}: not measured. The mean ± standard deviation over all replicas (of the β-VAE score, by
-the paper's protocol, over the best half of the scores); no ± where there is one set of codes. Five factors, shape
-among them; the β-VAE score holds four fixed, disentanglement_lib's convention five.
+the paper's protocol, over the best half of the scores); no ± where there is one set of codes. All factors that the
+config names for each, shape among them but for the β-VAE score, which the paper takes of the other four.
 
-- **β-VAE score** (Higgins et al. 2017): from the metric files, as in Figure 6. Chance: 25, disentanglement_lib 20.
+- **β-VAE score** (Higgins et al. 2017): from the metric files, as in Figure 6. Chance: 100 over the number
+  of factors, 25, and 20 for disentanglement_lib.
 - **FactorVAE** (Kim & Mnih 2018): while one factor is held fixed, is the latent that varies least always the same, and
   its own? Chance: 20.
 - **MIG** (Chen et al. 2018): what the best latent says of a factor beyond the second best. Clean codes stay below 100
@@ -57,10 +59,7 @@ class Number(NamedTuple):
 
 def read_score(score: dict[str, Any]) -> Number:
     """The number of a metric file: its protocol's mean and deviation, and each replica's mean over classifiers."""
-    replicas = sorted({row[0] for row in score["scores"]})
-    values = [[row[2] for row in score["scores"] if row[0] == replica] for replica in replicas]
-    means = [None if None in found else float(np.mean(found)) for found in values]
-    return Number(score["score_mean"], score["score_std"], means)
+    return Number(score["score_mean"], score["score_std"], list(replica_means(score).values()))
 
 
 def headings() -> list[str]:

@@ -117,13 +117,12 @@ class Needs:
         return 4e-6 * max((_weights(each) / len(each["seeds"]) for each in self._trainings(wildcards)), default=0)
 
     def maps(self, wildcards: Any) -> float:
-        """MB of a convolutional network's first maps of one image, all replicas."""
-        firsts = [max(each.get("channels", [0])) * len(each["seeds"]) for each in self._trainings(wildcards)]
-        return 4e-6 * PIXELS * max(firsts, default=0)
+        """MB of a convolutional network's largest maps of one image, all replicas."""
+        return 4e-6 * max(map(_maps, self._trainings(wildcards)), default=0)
 
     def batch_maps(self, wildcards: Any) -> float:
         """MB of such maps of a batch."""
-        return self.maps(wildcards) * max(map(_batch, self._trainings(wildcards)))
+        return 4e-6 * max(_maps(each) * _batch(each) for each in self._trainings(wildcards))
 
     def passes(self, wildcards: Any) -> float:
         """Minutes that the job's model needs for all images of its data set, at most."""
@@ -182,6 +181,12 @@ class Needs:
 def _batch(training: dict[str, Any]) -> int:
     """Images of a training step: a mini-batch, or the several of DC-IGN."""
     return training["batch"] * training.get("groups", 1)
+
+
+def _maps(training: dict[str, Any]) -> int:
+    """Numbers in the largest maps that all replicas make of an image, whose size DC-IGN's convolutions alone keep."""
+    pixels = PIXELS if training["system"] == "dcign" else PIXELS // 4
+    return pixels * max(training.get("channels", [0])) * len(training["seeds"])
 
 
 def _weights(training: dict[str, Any]) -> int:

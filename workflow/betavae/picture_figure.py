@@ -15,7 +15,7 @@ from betavae.picture_plan import parse_picture
 from betavae.picture_set import open_images
 from betavae.pictures import ALL_DIVERGED, extent, say, show, title
 from betavae.stream import stream
-from betavae.walk import Walker, open_replica
+from betavae.walk import SD, Walker, open_replica
 
 SEEDS = 3  # rows of each factor, each from another picture
 STEPS = 7  # stops of a walk: −3, −2, … 3
@@ -106,4 +106,6 @@ def main(*, npy: Path, models: list[Path], shares: list[Path], png: Path, pdf: P
     number = chosen["figure"].removeprefix("figure")
     what = f"rendered stand-ins, not {NAMES[subject]}" if standin else NAMES[subject]
     figure.suptitle(f"Figure {number}, on {what}: one latent at a time")
-    style.save(figure, png, pdf, chosen["scale"], f"data: {chosen['set']}; below: the latent, what explains it")
+    told = [f"data: {chosen['set']}", "below: the latent, what explains it"]
+    told += [SD] * any(walker is not None and walker.spread is not None for walker, _ in walkers.values())
+    style.save(figure, png, pdf, chosen["scale"], "; ".join(told))

@@ -83,7 +83,8 @@ def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
 # The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for
 # those under the scale's `pictures`, and what is different on a set.
 SYSTEMS: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {"infogan": of_infogan, "dcign": of_dcign}
-PICTURE = rf"(?:{'|'.join(SETS)})_(?:{'|'.join(SYSTEMS)}|beta[0-9.]+(?:_held_out)?)"
+HELD_OUT_ON = "standin_chairs"  # the set of which a model may never see a combination
+PICTURE = rf"(?:{'|'.join(SETS)})_(?:{'|'.join(SYSTEMS)}|beta[0-9.]+)|{HELD_OUT_ON}_beta[0-9.]+_held_out"
 
 
 def check_sets(config: dict[str, Any]) -> None:
@@ -99,6 +100,14 @@ def check_sets(config: dict[str, Any]) -> None:
                     check_picture_model(model)
             except NameRefused as error:
                 raise UserError(f"config: `pictures.{key}.{name}`: {error}") from error
+    for scale in config["scales"]:
+        sizes = standin_sizes(config, folder(config, scale, HELD_OUT_ON).rpartition("/")[2])
+        for factor, value in pictures["hold_out"].items():
+            if value >= sizes[factor]:
+                raise UserError(
+                    f"config: `pictures.hold_out.{factor}` is {value}, expected a class below {sizes[factor]}, as many "
+                    f"as {HELD_OUT_ON} has at the scale {scale}"
+                )
 
 
 def check_picture_model(model: str) -> None:

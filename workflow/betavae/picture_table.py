@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from betavae.pictures import picture_title
+from betavae.score import replica_means
 from betavae.tables import write_table
 
 BESIDE = 0.05  # what else a latent follows is told from this share of its variance on
@@ -23,18 +24,14 @@ def follows(own: dict[str, Any], factor: str) -> str:
     return f"z{latent}: {own['shares'][factor][latent]:.2f}{beside}"
 
 
-def accuracies(score: dict[str, Any] | None, replica: int) -> list[float]:
-    """The accuracies of a replica's classifiers; none where there is no score."""
-    return [each for number, _, each in score["scores"] if number == replica and each is not None] if score else []
-
-
 def rows_of(said: dict[str, Any], score: dict[str, Any] | None) -> list[dict[str, Any]]:
     """A model's rows, from its shares and its metric file."""
     name, rows = picture_title(said["model"]).partition(": ")[2], []
+    means = replica_means(score) if score else {}
     for replica, own in enumerate(said["replicas"]):
         row: dict[str, Any] = {"model": name, "replica": f"{replica}{' (shown)' if replica == said['best'] else ''}"}
-        scores = accuracies(score, replica)
-        row["score (%)"] = f"{100 * sum(scores) / len(scores):.1f}" if scores else "–"
+        mean = means.get(replica)
+        row["score (%)"] = "–" if mean is None else f"{100 * mean:.1f}"
         if own is None:
             rows.append(row | {"reconstruction (nats)": "diverged"})
             continue

@@ -123,17 +123,17 @@ class Plan(Pictures):
         """What a run of all will train and write, for the estimate of its time and disk use."""
         continuity = map(self.continuity_model, self.continuity_points())
         pictures = map(self.picture_models, self.picture_sets(self.config["pictures"]["in_all"]))
-        models = sorted({*self.trained_models(), *self.sweep_models(), *continuity, *itertools.chain(*pictures)})
+        coded = self.stability_models()
+        models = sorted({*coded, *self.sweep_models(), *continuity, *itertools.chain(*pictures)})
         preset = self.preset(self.scale)
-        kept = [len(self.training(self.scale, model)["seeds"]) for model in (*self.trained_models(), "vae_untrained")]
-        replicas = [sum(kept), 3 * preset["replicas"]]  # networks, and ICA on three pairs
         return json.dumps(
             {
                 "scale": self.scale,
                 "threads": self.config["threads"],
                 "strides": self.config["grids"][preset["grid"]],
                 "trainings": {model: self.training(self.scale, model) for model in models},
-                "codes": [[count, preset["latents"]] for count in replicas],
+                "codes": coded,
+                "ica": [3 * preset["replicas"], preset["latents"]],  # on three pairs of shapes
             }
         )
 
@@ -174,7 +174,7 @@ class Plan(Pictures):
         """The settings of Table 1: how each system is trained at this scale and at the paper's."""
         scales = dict.fromkeys([self.scale, "paper"])
         systems: dict[str, dict[str, Any]] = {}
-        for model in (*self.decoders(), self.picture_models("standin_chairs")[0]):
+        for model in (*self.decoders(), *self.picture_vaes("standin_chairs")[:1]):
             trainings = {scale: self.training(scale, model) for scale in scales if scale in self.config["scales"]}
             systems.setdefault(trainings[self.scale]["system"], trainings)
         return json.dumps({"scale": self.scale, "systems": systems})

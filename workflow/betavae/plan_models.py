@@ -148,8 +148,10 @@ class Models:
         preset = self.preset(scale)
         if picture := picture_plan.parse_picture(model):
             return preset[picture.model if picture.model in picture_plan.SYSTEMS else "pictures"]["replicas"]
-        part = preset["sweep"] if "_z" in model else preset["continuity"] if re.fullmatch(SUBSET, model) else preset
-        return part["replicas"]
+        if model in NAMED_SYSTEMS:
+            return preset[model]["replicas"]
+        swept, subset = re.fullmatch(SWEEP, model), re.fullmatch(SUBSET, model)
+        return (preset["sweep"] if swept else preset["continuity"] if subset else preset)["replicas"]
 
     def subset(self, kind: str, number: int) -> dict[str, Any]:
         """A subset of the data as `betavae.subset` takes it: the same for all replicas."""
@@ -165,7 +167,7 @@ class Models:
                 sys.exit(str(error))
         if model in NAMED_SYSTEMS:
             own = {key: value for key, value in preset[model].items() if key != "replicas"}
-            seeds = self.seeds(preset[model]["replicas"])
+            seeds = self.seeds(self.replicas(scale, model))
             return {"system": model, "seeds": seeds, **own, "threads": self.config["threads"]}
         steps, own = preset["steps"], {}
         if model == "vae_untrained":

@@ -85,10 +85,17 @@ class Pictures(Paths):
         )
 
     def held_out_inputs(self, wildcards: Any) -> dict[str, Any]:
-        """The stand-in chairs, and the first model on them that never saw a combination beside the one that did."""
-        name = "standin_chairs"
-        model = self.picture_models(name)[0]
+        """The stand-in chairs, and the first β-VAE on them that never saw a combination beside the one that did."""
+        name = picture_plan.HELD_OUT_ON
+        model = next(iter(self.picture_vaes(name)), None)
+        if not model:
+            sys.exit("config: `pictures.models.chairs` has no β-VAE, of which one is held out; expected a beta<number>")
         return self.pictures_on(name, [f"{model}_held_out", model])
+
+    def picture_vaes(self, name: str) -> list[str]:
+        """The β-VAEs among the models on a set."""
+        models = ((picture_plan.parse_picture(model), model) for model in self.picture_models(name))
+        return [model for picture, model in models if picture and picture.model not in picture_plan.SYSTEMS]
 
     def held_out_settings(self) -> str:
         """The settings of the figure of the combination held out."""

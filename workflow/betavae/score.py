@@ -71,16 +71,20 @@ def score(representation: Representation, grid: FactorGrid, settings: dict, labe
     }
 
 
-def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
-    """The replica of a metric file with the highest mean over its classifier seeds, the first among equals, and it.
+def replica_means(score: dict[str, Any]) -> dict[int, float | None]:
+    """The mean over its classifier seeds of each replica of a metric file, in their order; None where it diverged."""
+    means: dict[int, float | None] = {}
+    for replica in sorted({row[0] for row in score["scores"]}):
+        accuracies = [row[2] for row in score["scores"] if row[0] == replica]
+        means[replica] = None if None in accuracies else float(np.mean(accuracies))
+    return means
 
-    Diverged replicas (accuracy null) are left out; None where all are.
+
+def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
+    """The replica of a metric file with the highest mean, the first among equals, and that mean; None where all
+    diverged.
     """
-    by_replica: dict[int, list[float]] = {}
-    for replica, _, accuracy in score["scores"]:
-        if accuracy is not None:
-            by_replica.setdefault(replica, []).append(accuracy)
-    means = {replica: float(np.mean(values)) for replica, values in by_replica.items()}
+    means = {replica: mean for replica, mean in replica_means(score).items() if mean is not None}
     return max(means.items(), key=lambda item: item[1], default=None)
 
 

@@ -22,7 +22,7 @@ from betavae.paper import TABLE1, Architecture
 from betavae.shapes import PIXELS
 from betavae.stream import stream
 from betavae.systems import system_of
-from betavae.tables import write_table
+from betavae.tables import images_a_step, write_table
 
 # Functions that are told although no layer calls them. Whatever else runs between layers moves numbers or is the loss,
 # a sigmoid among it.
@@ -148,8 +148,7 @@ def rows_of(settings: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     latents = f"{network.latents}{', Gaussian posterior' if network.posterior else ''}"
     rows.append({"part": "latents", "layers": latents})
-    groups = f"{settings['groups']} × " if settings.get("groups", 1) > 1 else ""
-    steps = f"batch {groups}{settings['batch']}, {settings['steps']:,} steps"
+    steps = f"batch {images_a_step(settings)}, {settings['steps']:,} steps"
     total = sum(part.parameters for part in parts.values())
     return [*rows, {"part": "whole", "parameters": total, "optimiser": steps}]
 

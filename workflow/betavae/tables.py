@@ -22,3 +22,9 @@ def write_table(csv: Path, md: Path, rows: list[dict[str, Any]], caption: str, d
     body = tabulate(rows, headers="keys", tablefmt="github", floatfmt=f".{digits}g")
     with job.atomic(md) as part:
         part.write_text(f"{caption}\n\n{body}\n", encoding="utf-8")
+
+
+def images_a_step(settings: dict[str, Any]) -> str:
+    """The images of a training step: `64`, or `13 × 3` where it has several mini-batches."""
+    groups = settings.get("groups", 1)
+    return f"{groups} × {settings['batch']}" if groups > 1 else str(settings["batch"])

@@ -25,6 +25,7 @@ from betavae.systems import Network
 
 CPU = torch.device("cpu")
 SAMPLE = 4096  # images over which the spread of codes is taken
+SD = "sd: of the latent's codes, about their mean"  # what `stops` say where they count in the spread of codes
 AT_ONCE = 64  # images decoded together: the maps of a convolutional decoder are large
 
 
@@ -59,11 +60,11 @@ class Walker:
     @property
     def units(self) -> list[str]:
         """What `label` and `stops` count in, for the foot of a figure."""
-        told = {"KL in nats": self.network.posterior, "sd: of the latent's codes, about their mean": self.spread}
+        told = {"KL in nats": self.network.posterior, SD: self.spread}
         return [words for words, known in told.items() if known]
 
     def label(self, latent: int) -> str:
-        """The latent's number, counted from 1, with its KL in nats or, where there is none, its variance."""
+        """The latent's number, counted from 0, with its KL in nats or, where there is none, its variance."""
         return f"z{latent}  {'KL' if self.network.posterior else 'var'} {self.said[latent]:.2f}"
 
     def encode(self, stored: np.ndarray) -> np.ndarray:

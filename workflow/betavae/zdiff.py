@@ -75,7 +75,7 @@ def adagrad(
     # Points of their own lie one classifier behind the other.
     offsets = np.arange(len(seeds))[:, None] * (count if points.ndim == 3 else 0)
     points, targets = points.reshape(-1, latents), np.eye(classes, dtype=np.float32)[labels.reshape(-1)]
-    while True:  # an epoch: every point once, in an order of the seed's own
+    while True:  # an epoch: every point of whole mini-batches once, in an order of the seed's own
         order = np.stack([rng.permutation(count) for rng in streams]) + offsets
         for first in range(0, max(1, count - batch + 1), batch):
             chosen = order[:, first : first + batch]

@@ -21,6 +21,7 @@ rule train:
     threads: plan.config["threads"]
     resources:
         mem_mb=needs.mb(800, gpus=1500, weights=6, batch_maps=8),
+        writes_mb=needs.mb(0, weights=1),
         runtime=needs.minutes(15, trainings=1),
         gpu=needs.gpu(),
     params:
