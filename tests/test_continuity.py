@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -259,6 +260,19 @@ def test_the_whole_is_the_main_model_where_the_steps_are_the_same(config):
         Plan(config).continuity_score(SimpleNamespace(point="stride0"))
 
 
+def test_noise_is_scored_on_images_that_no_scales_training_sets_favour(config):
+    for preset in config["scales"].values():
+        strides = preset["continuity"]["noise"]["strides"].values()
+        for noisy, stride in itertools.product(strides, preset["continuity"]["stride"]):
+            assert math.gcd(noisy, stride) == 1
+
+
+@pytest.mark.parametrize(("model", "replicas"), [("infogan", 1), ("dcign", 2), ("beta4", 10), ("vae_z32", 10)])
+def test_a_system_has_the_seeds_that_its_own_section_gives(config, model, replicas):
+    config["scales"]["laptop"]["infogan"]["replicas"] = 1
+    assert Plan(config).replicas("laptop", model) == replicas
+
+
 # The figure -------------------------------------------------------------------------------------------
 
 
@@ -281,7 +295,11 @@ def test_the_table_names_a_diverged_point_and_leaves_it_out_of_the_correlation(t
     means, apart = [0.7, 0.5, 0.6, 0.71, None], [0.2, 0.7, 0.8, 0.19, 1.0]
     files = {"scores": [], "distances": [], "noise": []}
     for number, (mean, distance) in enumerate(zip(means, apart, strict=True)):
-        scored = {"score_mean": mean, "score_std": None if mean is None else 0.01}
+        scored = {
+            "factors": ["posX", "posY", "scale", "orientation"],
+            "score_mean": mean,
+            "score_std": None if mean is None else 0.01,
+        }
         scored |= {"scores": [[0, 0, mean]], "diverged": [0] if mean is None else []}
         subset_ = {"distance": distance, "images": 1000 - number, "share": 1 - number / 1000}
         levels = {"levels": [scored | {"noise": 0.1}]}

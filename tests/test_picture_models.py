@@ -176,6 +176,7 @@ def test_the_metric_scores_codes_by_the_factors_of_any_grid(metric):
         ("faces_infogan", Picture("faces", "infogan", False)),
         ("standin_chairs_dcign", Picture("standin_chairs", "dcign", False)),
         ("faces_infogan_held_out", None),
+        ("standin_faces_beta20_held_out", None),
         ("standin_chairs_pca", None),
         ("beta5", None),
         ("beta4_stride4", None),

@@ -217,6 +217,8 @@ def test_figure_7_and_its_factor_table_show_each_trained_model(finished):
 
 def test_a_log_opens_with_code_versions_and_settings(finished):
     log = (finished / "results/tiny/logs/train_beta4.log").read_text()
+    assert "device: cpu" in log
+    assert "device: cpu" in (finished / "results/tiny/logs/zdiff_beta4.log").read_text()
     assert re.search(r"betavae train, code [0-9a-f]{12}, .*'torch'", log)
     assert '"beta": 4.0' in log
 

@@ -216,9 +216,12 @@ def provenance(*steps: str, device: str = "cpu", seconds_before: float = 0.0) ->
 
 
 def log_header(step: str, arguments: list[str]) -> None:
-    """Open the log: what runs, with which code, versions and settings."""
+    """Open the log: what runs, with which code, versions and settings, and where, unless the step itself finds out."""
     print(f"betavae {step}, code {code_digest(step)}, {versions()}", file=sys.stderr)
-    print(f"arguments: {arguments}", file=sys.stderr, flush=True)
+    print(f"arguments: {arguments}", file=sys.stderr)
+    if "--device" not in arguments:
+        print("device: cpu", file=sys.stderr)
+    sys.stderr.flush()
 
 
 def run_logged(step: str, log: Path | None, arguments: list[str], main: Callable[[], None]) -> int:

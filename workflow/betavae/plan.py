@@ -81,9 +81,12 @@ class Plan(Pictures):
         )
 
     def score_settings(self, wildcards: Any) -> str:
-        """The settings of a metric: on pictures, of all factors of their set."""
-        picture = self.picture(wildcards)
-        own = {"factors": picture_plan.factors_of(self.config, picture.set)} if picture else {}
+        """The settings of a metric, and what the data were; on pictures, of all factors of their set."""
+        if picture := self.picture(wildcards):
+            own = {"factors": picture_plan.factors_of(self.config, picture.set)}
+        else:
+            grid = self.config["grids"][self.preset(wildcards.scale)["grid"]]
+            own = {"grid": grid, "original_dataset": self.config["original_dataset"]}
         return json.dumps(
             {
                 "model": wildcards.model,

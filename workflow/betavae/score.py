@@ -91,13 +91,14 @@ def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
 def main(*, dataset: Path, output: Path, settings: str, codes: Path | None = None, bits: Path | None = None) -> None:
     """Write a metric file from a codes file, or from raw pixels where `bits` are given instead.
 
+    Its provenance has that of the codes, null where the file does not say.
     settings: JSON; model, scale, metric, factors, pairs, train_points, test_points, classifier, classifier_seeds,
-    replicas and keep.
+    replicas and keep, and whatever else is to stand in the file.
     """
     chosen = json.loads(settings)
     grid = open_factor_grid(dataset)
     representation = StoredCodes(codes, grid.images) if codes else PixelCodes(bits, grid.images)
-    model = chosen["model"]
+    model, made = chosen["model"], json.loads(representation.attributes.get("provenance", "null"))
     published = FIGURE6_LEFT.get(model) if chosen["metric"] == "zdiff" else None
     found = score(representation, grid, chosen, model)
     job.write_json(
@@ -108,7 +109,7 @@ def main(*, dataset: Path, output: Path, settings: str, codes: Path | None = Non
             **found,
             "paper": published[1].as_dict() if published else None,
             "settings": chosen | {"representation": json.loads(representation.attributes.get("settings", "{}"))},
-            "provenance": job.provenance("score"),
+            "provenance": job.provenance("score") | {"codes": made},
         },
     )
     if found["score_mean"] is not None:
