@@ -13,22 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from betavae import style
 from betavae.choices import Choice, best, clean_factors, read_by_eye, read_choices, seen
-from betavae.device import prepare_cpu, unpack_floats
+from betavae.device import prepare_cpu
 from betavae.factor_shares import SHARES
 from betavae.factors import FACTORS, FactorGrid
 from betavae.images import open_bits, open_grid
 from betavae.models import load_model
-from betavae.shapes import PIXELS, SIDE
-from betavae.systems import Network
+from betavae.pictures import GAP, tiled
+from betavae.shapes import SIDE
+from betavae.walk import CPU, Walker
 
 SHOWN = 5  # latents that are shown of a model, those of the largest KL
 STEPS = 7  # images of a traversal
 ACROSS = 3  # values of β in one row of the sheet
-GAP = 2  # white pixels between images
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Block:
     choice: Choice
     replica: int | None  # None where all diverged
     latents: list[int]
-    images: np.ndarray  # (latents, STEPS, 64, 64) in [0, 1]
+    images: np.ndarray  # (latents, STEPS, 64, 64) in [0, 1]; white where all diverged
 
 
 def start_image(grid: FactorGrid) -> int:
@@ -56,43 +55,17 @@ def shown_replica(reconstruction: np.ndarray, kl: np.ndarray, beta: float, finit
     return min(usable, key=lambda r: loss[r]) if usable else None
 
 
-def informative(kl: np.ndarray, count: int) -> list[int]:
-    """The latents of the largest KL (M,), at most `count`, the largest first."""
-    return np.argsort(-kl, kind="stable")[:count].tolist()
-
-
-@torch.inference_mode()
-def traverse(network: Network, codes: torch.Tensor, latents: Sequence[int], replica: int) -> np.ndarray:
-    """What the decoder draws as one latent at a time walks over the network's range: (latents, STEPS, 64, 64).
-
-    codes (R, 1, M): where the other latents stay.
-    """
-    walk = torch.linspace(*network.traversal, STEPS)
-    walked = codes.repeat(1, len(latents) * STEPS, 1)
-    for line, latent in enumerate(latents):
-        walked[:, line * STEPS : (line + 1) * STEPS, latent] = walk
-    return network.generate(walked)[replica].reshape(len(latents), STEPS, SIDE, SIDE).numpy()
-
-
-def block(choice: Choice, model: Path, image: torch.Tensor) -> Block:
-    """The traversals of one β, all of the same image (1, 4096)."""
+def block(choice: Choice, model: Path, start: np.ndarray) -> Block:
+    """The traversals of one β, all of the same packed image (1, 512)."""
     point = choice.point
     finite = [r for r, shares in enumerate(choice.shares) if shares is not None]
     replica = shown_replica(point.reconstruction, point.kl, choice.beta, finite)
     if replica is None:
-        return Block(choice, None, [], np.empty((0, STEPS, SIDE, SIDE)))
-    network, _ = load_model(model, torch.device("cpu"))
-    codes, _ = network.encode_lit(image, torch.arange(PIXELS))
-    latents = informative(point.kl[replica], SHOWN)
-    return Block(choice, replica, latents, traverse(network, codes, latents, replica))
-
-
-def mosaic(images: np.ndarray) -> np.ndarray:
-    """The images (lines, STEPS, 64, 64) side by side, white lines between them; blank where there is none."""
-    lines = len(images) or SHOWN
-    sheet = np.ones((lines, SIDE + GAP, STEPS, SIDE + GAP))
-    sheet[: len(images), :SIDE, :, :SIDE] = images.transpose(0, 2, 1, 3)
-    return sheet.reshape(lines * (SIDE + GAP), STEPS * (SIDE + GAP))[:-GAP, :-GAP]
+        return Block(choice, None, [], np.ones((SHOWN, STEPS, SIDE, SIDE)))
+    walker = Walker(model.stem, load_model(model, CPU, replica)[0], point.kl[replica])
+    latents = walker.order[:SHOWN]
+    images = walker.walk(walker.encode(start)[0], latents, walker.values(STEPS))
+    return Block(choice, replica, latents.tolist(), images)
 
 
 def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by: list[str]) -> None:
@@ -101,7 +74,7 @@ def draw_block(axis: style.plt.Axes, shown: Block, one_factor: float, picked_by:
     axis.set_title(f"β = {point.beta:g}" + f"   ◂ {' and '.join(picked_by)} pick" * bool(picked_by), fontsize=8)
     if picked_by:
         axis.title.set(color=style.COLOURS[1], weight="bold")
-    axis.imshow(mosaic(shown.images), cmap="gray", vmin=0, vmax=1)
+    axis.imshow(tiled(shown.images), cmap="gray", vmin=0, vmax=1)
     axis.spines[:].set_visible(False)
     axis.set_xticks([])
     axis.tick_params(length=0, labelsize=6, pad=1)
@@ -151,8 +124,8 @@ def main(
     chosen = json.loads(settings)
     prepare_cpu(1)
     grid = open_grid(dataset)
-    image = unpack_floats(torch.from_numpy(open_bits(bits, grid.images)[[start_image(grid)]]))
+    start = open_bits(bits, grid.images)[[start_image(grid)]]
     (choices,) = read_choices(chosen["points"], scores, summaries, labels, chosen["metric"]["keep"]).values()
     of_beta: dict[float, Any] = {point[0]: model for point, model in zip(chosen["points"], models, strict=True)}
-    blocks = [block(choice, of_beta[choice.beta], image) for choice in choices]
+    blocks = [block(choice, of_beta[choice.beta], start) for choice in choices]
     draw(blocks, chosen["one_factor"], png, pdf, chosen["scale"])

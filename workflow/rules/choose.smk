@@ -126,7 +126,7 @@ rule choose_beta_by_eye:
         runtime=needs.minutes(5, models=0.5),
     params:
         settings=plan.choose_beta_settings(shown_only=True),
-        code=plan.code("choose_beta_by_eye"),
+        code=plan.systems_code("choose_beta_by_eye"),
     message:
         "Traversals over β, to choose by eye"
     shell:
