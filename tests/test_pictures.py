@@ -16,10 +16,10 @@ from betavae.codes import StoredCodes, write_codes
 from betavae.device import unpack_floats
 from betavae.figure5 import example
 from betavae.images import unpack
+from betavae.metric_file import best_replica
 from betavae.models import load_model
 from betavae.paper import TABLE1
 from betavae.pictures import note, start_images, tiled, title
-from betavae.score import best_replica
 from betavae.table1 import parts_of
 from betavae.train import build
 from betavae.vae import VAE

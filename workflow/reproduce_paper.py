@@ -30,10 +30,11 @@ from snakemake.utils import update_config
 
 from betavae import figure6_left, figure6_right, job
 from betavae.errors import UserError
+from betavae.metric_file import accuracies_of
 from betavae.names import MAIN_BETAS, NAMED_SYSTEMS, beta_name
 from betavae.needs import NETWORK
 from betavae.plan import Plan
-from betavae.score import accuracies_of, summarise
+from betavae.score import summarise
 from betavae.tables import write_table
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,8 @@ import numpy as np
 from betavae.errors import UserError
 from betavae.factor_shares import LIVE_KL, SHARES
 from betavae.figure6_right import Point, read_point
-from betavae.score import accuracies_of, summarise
+from betavae.metric_file import accuracies_of
+from betavae.score import summarise
 from betavae.stream import stream
 
 RESAMPLES = 2000  # bootstrap samples of a model's replicas

@@ -13,8 +13,8 @@ from betavae import style
 from betavae.codes import StoredCodes
 from betavae.factors import FactorGrid
 from betavae.images import open_bits, open_grid, unpack
+from betavae.metric_file import best_replica
 from betavae.pictures import ALL_DIVERGED, note, say, show, stops, title
-from betavae.score import best_replica
 from betavae.shapes import SIDE
 from betavae.stream import stream
 from betavae.zdiff import draw_points, fit, z_diff

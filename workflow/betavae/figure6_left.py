@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from betavae import style
+from betavae.metric_file import replica_means
 from betavae.paper import FIGURE6_LEFT
-from betavae.score import replica_means
 from betavae.tables import NOT_YET_RUN, write_table
 
 

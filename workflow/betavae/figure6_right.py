@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from betavae import style
 from betavae.factor_shares import LIVE_KL
 from betavae.images import unpack
-from betavae.score import best_replica, replica_means
+from betavae.metric_file import best_replica, replica_means
 from betavae.shapes import PIXELS, SIDE
 from betavae.tables import write_table
 

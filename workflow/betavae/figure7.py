@@ -17,10 +17,10 @@ from betavae.device import prepare_cpu
 from betavae.factor_shares import Followed, Responses
 from betavae.factors import SHAPE_NAMES, FactorGrid
 from betavae.images import open_bits, open_grid, unpack
+from betavae.metric_file import best_replica
 from betavae.models import load_model
 from betavae.paper import FIGURE7, label
 from betavae.pictures import stops
-from betavae.score import best_replica
 from betavae.shapes import SIDE
 from betavae.tables import write_table
 from betavae.walk import Walker

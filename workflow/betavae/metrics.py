@@ -10,9 +10,9 @@ import numpy as np
 
 from betavae import style
 from betavae.measures import MEASURES
+from betavae.metric_file import replica_means
 from betavae.names import BLIND_SPOT
 from betavae.paper import FIGURE6_LEFT, label
-from betavae.score import replica_means
 from betavae.tables import write_table
 
 BLIND_SPOT_LABEL = "Ground truth without rotation"

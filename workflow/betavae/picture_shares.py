@@ -13,8 +13,8 @@ import numpy as np
 from betavae import job
 from betavae.codes import StoredCodes
 from betavae.factor_shares import COUNTED, explained, live_latents
+from betavae.metric_file import best_replica
 from betavae.picture_set import Factors, open_factors
-from betavae.score import best_replica
 
 
 def shares(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

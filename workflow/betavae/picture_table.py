@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from betavae.metric_file import replica_means
 from betavae.pictures import picture_title
-from betavae.score import replica_means
 from betavae.tables import write_table
 
 BESIDE = 0.05  # what else a latent follows is told from this share of its variance on

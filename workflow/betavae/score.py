@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from betavae import job
 from betavae.codes import PixelCodes, Representation, StoredCodes
 from betavae.factors import FactorGrid
 from betavae.image_files import open_factor_grid
+from betavae.metric_file import accuracies_of
 from betavae.paper import FIGURE6_LEFT
 from betavae.zdiff import kept_scores, score_replica
 
@@ -29,11 +28,6 @@ def summarise(scores: np.ndarray, groups: np.ndarray, keep: float) -> tuple[floa
         return None, None, kept
     means = [scores[finite[groups[finite] == group]].mean() for group in np.unique(groups[finite])]
     return float(np.mean(means)), float(scores[finite].std()), kept
-
-
-def accuracies_of(rows: Sequence[Sequence[Any]]) -> np.ndarray:
-    """The accuracies (n,) of a metric file's `scores`, [replica, classifier seed, accuracy] each; NaN: diverged."""
-    return np.array([np.nan if row[2] is None else row[2] for row in rows], np.float64)
 
 
 def score(representation: Representation, grid: FactorGrid, settings: dict, label: str) -> dict:
@@ -69,23 +63,6 @@ def score(representation: Representation, grid: FactorGrid, settings: dict, labe
         "factors": settings["factors"],
         "confusion": np.mean(counted, axis=0) if counted else None,
     }
-
-
-def replica_means(score: dict[str, Any]) -> dict[int, float | None]:
-    """The mean over its classifier seeds of each replica of a metric file, in their order; None where it diverged."""
-    means: dict[int, float | None] = {}
-    for replica in sorted({row[0] for row in score["scores"]}):
-        accuracies = [row[2] for row in score["scores"] if row[0] == replica]
-        means[replica] = None if None in accuracies else float(np.mean(accuracies))
-    return means
-
-
-def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
-    """The replica of a metric file with the highest mean, the first among equals, and that mean; None where all
-    diverged.
-    """
-    means = {replica: mean for replica, mean in replica_means(score).items() if mean is not None}
-    return max(means.items(), key=lambda item: item[1], default=None)
 
 
 def main(*, dataset: Path, output: Path, settings: str, codes: Path | None = None, bits: Path | None = None) -> None:

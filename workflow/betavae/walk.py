@@ -16,9 +16,9 @@ import torch
 
 from betavae.device import floats, prepare_cpu
 from betavae.factor_shares import live_latents
+from betavae.metric_file import best_replica
 from betavae.models import load_model
 from betavae.pictures import picture_title, stops, title
-from betavae.score import best_replica
 from betavae.shapes import SIDE
 from betavae.stream import stream
 from betavae.systems import Network
