@@ -184,6 +184,12 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
                 f"config: `scales.{name}.grid` is {preset['grid']!r}, expected one of the names under `grids`: "
                 f"{', '.join(grids)}"
             )
+        early = preset["early_beta"]
+        if early["gone"] < early["hold"]:
+            raise UserError(
+                f"config: `scales.{name}.early_beta.gone` is {early['gone']}, expected {early['hold']} or more, for β "
+                "comes down after it was held so long"
+            )
     check_sets(config)
     if original := config["original_dataset"]:
         check_path("original_dataset", original, f"the path of {ORIGINAL}, or null for our synthesis")
