@@ -4,14 +4,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from betavae import choices, choose_beta, choose_beta_by_eye
 from betavae.choices import Choice
+from betavae.device import unpack_floats
 from betavae.errors import UserError
 from betavae.factor_shares import SHARES
 from betavae.factors import FactorGrid
 from betavae.figure6_right import Point
 from betavae.score import summarise
+from betavae.train import build
+from betavae.walk import CPU
 
 NAN = float("nan")
 TWO, FOUR = ("posX", "posY"), ("posX", "posY", "scale", "orientation")
@@ -247,6 +252,27 @@ def test_the_replica_shown_has_the_least_loss_of_those_that_did_not_diverge():
     assert choose_beta_by_eye.shown_replica(reconstruction, kl, 4.0, [0, 1]) == 0
     assert choose_beta_by_eye.shown_replica(np.array([NAN, 5.0]), kl[:2], 4.0, [0, 1]) == 1
     assert choose_beta_by_eye.shown_replica(reconstruction, kl, 1.0, []) is None
+
+
+def test_a_block_walks_the_latents_of_the_largest_kl_of_the_replica_shown(tmp_path, bits):
+    settings = {"system": "vae", "seeds": [0, 1], "width": 8, "latents": 6}
+    network = build(settings, CPU)
+    weights = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    save_file(weights, tmp_path / "beta4.safetensors", metadata={"settings": json.dumps(settings)})
+    kl = [[9.0, 9, 9, 9, 9, 9], [0.1, 3, 0, 2, 1, 0.5]]
+    shown = choose_beta_by_eye.block(
+        choice(4, [[0.9], [0.5]], kl=kl, latents=6), tmp_path / "beta4.safetensors", bits[:1]
+    )
+    assert shown.replica == 1  # of the least loss
+    assert shown.latents == [1, 3, 4, 5, 0]
+    with torch.no_grad():
+        codes = network.encode(unpack_floats(torch.from_numpy(bits[:1])).expand(2, -1, -1))[0]
+        for row, latent in enumerate(shown.latents):
+            for step, value in enumerate(np.linspace(-3, 3, choose_beta_by_eye.STEPS)):
+                asked = codes.clone()
+                asked[..., latent] = value
+                expected = network.generate(asked)[1].reshape(64, 64)
+                np.testing.assert_allclose(shown.images[row, step], expected, atol=1e-6)
 
 
 def test_every_traversal_starts_from_the_largest_heart_in_the_middle():

@@ -113,8 +113,8 @@ def test_a_walk_changes_one_latent_of_the_shown_replica_and_leaves_the_others(
     mean, sd = (spreading.mean(0), spreading.std(0)) if own_spread else (np.zeros(3), np.ones(3))
     for step, value in enumerate((-3, -1.5, 0, 1.5, 3)):
         last, first = mean[2] + value * sd[2], mean[0] + value * sd[0]
-        assert walked.decoded[0, step] == pytest.approx(generated(0.5, -1, last), abs=1e-5)
-        assert walked.decoded[1, step] == pytest.approx(generated(first, -1, 2), abs=1e-5)
+        assert walked.decoded[0, step] == pytest.approx(generated(0.5, -1, last), abs=1e-6)
+        assert walked.decoded[1, step] == pytest.approx(generated(first, -1, 2), abs=1e-6)
 
 
 def test_the_table_has_every_latent_of_every_replica_and_marks_the_shown(run, factor_codes):

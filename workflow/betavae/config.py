@@ -195,8 +195,8 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
         check_path("original_dataset", original, f"the path of {ORIGINAL}, or null for our synthesis")
         if Path(original).suffix not in ORIGINALS:
             raise UserError(f"config: `original_dataset` is {original!r}, expected {ORIGINAL}")
+    taken = dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS, BLIND_SPOT))
     for name, path in config["representations"].items():
-        taken = dict.fromkeys((*FIGURE6_LEFT, *NAMED_MODELS, BLIND_SPOT))
         if name in taken or re.match("beta[0-9]", name) or re.fullmatch(PICTURE, name):
             raise UserError(
                 f"config: a name under `representations` is {name!r}, expected one that no model of this workflow has: "

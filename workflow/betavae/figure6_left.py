@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from betavae import style
-from betavae.metric_file import replica_means
+from betavae.metric_file import seed_means
 from betavae.paper import FIGURE6_LEFT
 from betavae.tables import NOT_YET_RUN, write_table
 
@@ -19,11 +19,6 @@ def percent(mean: float | None, std: float | None) -> str:
     if mean is None:
         return "all replicas diverged"
     return f"{100 * mean:.2f}" + ("" if std is None else f" ± {100 * std:.2g}")
-
-
-def seed_means(score: dict[str, Any]) -> list[float]:
-    """The mean score of each replica over its classifier seeds; diverged replicas are left out."""
-    return [mean for mean in replica_means(score).values() if mean is not None]
 
 
 def table_rows(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

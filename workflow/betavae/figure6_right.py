@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from betavae import style
 from betavae.factor_shares import LIVE_KL
 from betavae.images import unpack
-from betavae.metric_file import best_replica, replica_means
+from betavae.metric_file import best_replica, seed_means
 from betavae.shapes import PIXELS, SIDE
 from betavae.tables import write_table
 
@@ -43,9 +43,10 @@ class Point:
         return np.nan if self.score["score_mean"] is None else self.score["score_mean"]
 
     @property
-    def seed_means(self) -> list[float]:
-        """The score of each replica that did not diverge."""
-        return [mean for mean in replica_means(self.score).values() if mean is not None]
+    def all_seeds(self) -> float:
+        """The mean over all replicas that did not diverge; NaN where all did."""
+        means = seed_means(self.score)
+        return float(np.mean(means)) if means else np.nan
 
 
 def read_point(beta: float, latents: int, score: Path, summary: Path) -> Point:
@@ -71,7 +72,7 @@ def rows(points: list[Point]) -> list[dict[str, object]]:
             "normalised β": p.beta_norm,
             "score (%)": 100 * p.mean,
             "± (%)": 100 * (p.score["score_std"] or 0),
-            "all seeds, mean (%)": 100 * np.mean(p.seed_means) if p.seed_means else np.nan,
+            "all seeds, mean (%)": 100 * p.all_seeds,
             "replicas": len(p.reconstruction),
             "diverged": len(p.score["diverged"]),
             "reconstruction (nats)": float(np.nanmean(p.reconstruction)),
@@ -91,8 +92,8 @@ def draw_curves(axis: style.plt.Axes, curves: dict[int, list[Point]]) -> None:
             yerr=[100 * (p.score["score_std"] or 0) for p in points],
             color=colour, marker=marker, ms=3.5, capsize=1.5, elinewidth=0.7, label=f"M = {latents}",
         )  # fmt: skip
-        for p in (p for p in points if len(p.seed_means) > 1):
-            axis.plot(p.beta_norm, 100 * np.mean(p.seed_means), "_", color=colour, ms=7)
+        for p in (p for p in points if len(seed_means(p.score)) > 1):
+            axis.plot(p.beta_norm, 100 * p.all_seeds, "_", color=colour, ms=7)
         for p in (p for p in points if p.beta == 1):
             axis.plot(p.beta_norm, 100 * p.mean, "o", mfc="none", mec=colour, ms=9, mew=0.9)
     axis.plot([], [], "o", mfc="none", mec=style.GREY, ms=8, mew=0.9, label="β = 1 (unnormalised)")

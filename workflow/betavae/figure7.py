@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from betavae import factor_shares, style
 from betavae.codes import StoredCodes
@@ -23,7 +22,7 @@ from betavae.paper import FIGURE7, label
 from betavae.pictures import stops
 from betavae.shapes import SIDE
 from betavae.tables import write_table
-from betavae.walk import Walker
+from betavae.walk import CPU, Walker
 
 COLUMNS = 10  # latents that fit a page
 STEPS = 5  # images of a walk
@@ -151,7 +150,7 @@ def walk(model: Path, bits: np.ndarray, codes: np.ndarray, replica: int, latents
 
     found: of the same replica, for the spread of its codes, where walks count in that.
     """
-    network, _ = load_model(model, torch.device("cpu"), replica)
+    network, _ = load_model(model, CPU, replica)
     spread = (found.mean, np.sqrt(found.variance)) if network.own_spread else None
     walker = Walker(model.stem, network, found.variance, spread)
     decoded = walker.walk(codes, latents, walker.values(STEPS))

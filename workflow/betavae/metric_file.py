@@ -22,6 +22,11 @@ def replica_means(score: dict[str, Any]) -> dict[int, float | None]:
     return means
 
 
+def seed_means(score: dict[str, Any]) -> list[float]:
+    """The mean score of each replica over its classifier seeds; diverged replicas are left out."""
+    return [mean for mean in replica_means(score).values() if mean is not None]
+
+
 def best_replica(score: dict[str, Any]) -> tuple[int, float] | None:
     """The replica of a metric file with the highest mean, the first among equals, and that mean; None where all
     diverged.

@@ -28,7 +28,7 @@ the paper's protocol, over the best half of the scores); no ± where there is on
 config names for each, shape among them but for the β-VAE score, which the paper takes of the other four.
 
 - **β-VAE score** (Higgins et al. 2017): from the metric files, as in Figure 6. Chance: 100 over the number
-  of factors, 25, and 20 for disentanglement_lib.
+  of factors; 25 for the paper's four, 20 for disentanglement_lib's five.
 - **FactorVAE** (Kim & Mnih 2018): while one factor is held fixed, is the latent that varies least always the same, and
   its own? Chance: 20.
 - **MIG** (Chen et al. 2018): what the best latent says of a factor beyond the second best. Clean codes stay below 100

@@ -107,5 +107,5 @@ def main(*, npy: Path, models: list[Path], shares: list[Path], png: Path, pdf: P
     what = f"rendered stand-ins, not {NAMES[subject]}" if standin else NAMES[subject]
     figure.suptitle(f"Figure {number}, on {what}: one latent at a time")
     told = [f"data: {chosen['set']}", "below: the latent, what explains it"]
-    told += [SD] * any(walker is not None and walker.spread is not None for walker, _ in walkers.values())
+    told += [SD] * any(walker is not None and SD in walker.units for walker, _ in walkers.values())
     style.save(figure, png, pdf, chosen["scale"], "; ".join(told))

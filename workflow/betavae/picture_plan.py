@@ -101,7 +101,7 @@ def check_sets(config: dict[str, Any]) -> None:
             except NameRefused as error:
                 raise UserError(f"config: `pictures.{key}.{name}`: {error}") from error
     for scale in config["scales"]:
-        sizes = standin_sizes(config, folder(config, scale, HELD_OUT_ON).rpartition("/")[2])
+        sizes = sizes_at(config, scale, HELD_OUT_ON)
         for factor, value in pictures["hold_out"].items():
             if value >= sizes[factor]:
                 raise UserError(
@@ -151,11 +151,16 @@ def standin_sizes(config: dict[str, Any], name: str) -> dict[str, int]:
     return {factor: min(size, max(3, size // int(thin or 1))) for factor, size in sizes.items()}
 
 
+def sizes_at(config: dict[str, Any], scale: str, name: str) -> dict[str, int]:
+    """How many values each factor of a stand-in takes at a scale."""
+    return standin_sizes(config, folder(config, scale, name).rpartition("/")[2])
+
+
 def images(config: dict[str, Any], scale: str, name: str) -> int:
     """How many images a stand-in has at a scale; of a real set, which is not known here, as many as the largest."""
     if name not in STANDINS:
         return LARGEST
-    return math.prod(standin_sizes(config, folder(config, scale, name).rpartition("/")[2]).values())
+    return math.prod(sizes_at(config, scale, name).values())
 
 
 def training(config: dict[str, Any], scale: str, picture: Picture, seeds: list[int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import levene
 
 from betavae.errors import UserError
-from betavae.figure6_left import seed_means
+from betavae.metric_file import seed_means
 from betavae.paper import FIGURE6_LEFT, STABILITY
 from betavae.tables import write_table
 

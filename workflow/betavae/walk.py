@@ -125,7 +125,7 @@ def open_best(model: Path, score: Path, summary: Path, bits: np.ndarray) -> tupl
         return None, scored
     replica = best[0]
     network = load_model(model, CPU, replica)[0]
-    spread = None if network.posterior and not network.own_spread else spread_of(network, bits)
+    spread = spread_of(network, bits) if network.own_spread or not network.posterior else None
     if network.posterior:
         with h5py.File(summary) as file:
             said = file["kl"][replica]
