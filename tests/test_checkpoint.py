@@ -53,7 +53,7 @@ DCIGN = {
     "ratios": {"scale": 2, "orientation": 3, "posX": 1, "posY": 1, "shape": 2},
     "clamp": "mean",
     "invariance": 10,
-    "invariance_growth": 4,
+    "invariance_times": {},
     "curriculum": {"posX": {"share": 0.1, "from": 4, "to": 15}},
 }
 SYSTEMS = {

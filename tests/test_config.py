@@ -163,7 +163,14 @@ def test_an_almost_empty_config_is_the_papers_protocol(config):
     assert {"anneal": 0, "initial_logvar": 0, "initial_logit": 0, "precision": "float32"}.items() <= preset.items()
     assert preset["early_beta"]["times"] == 1
     assert preset["pixel_rate"] == {"reading": 1, "drawing": 1}
-    ours = {"initial_logvar": 0, "initial_logit": 0, "anneal": 0, "curriculum": {}, "invariance_growth": 1}
+    ours = {
+        "initial_logvar": 0,
+        "initial_logit": 0,
+        "anneal": 0,
+        "curriculum": {},
+        "clamp": "mean",
+        "invariance_times": {},
+    }
     assert ours.items() <= preset["dcign"].items()
     assert (metric["test_points"], metric["classifier_seeds"], metric["keep"]) == (5000, 3, 0.5)
     assert set(metric["factors"]) == {"posX", "posY", "scale", "orientation"}

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsRegressor
 from torch import nn
 
 from betavae.bernoulli import reconstruction_loss
@@ -12,10 +14,12 @@ from betavae.dcign import (
     Clamp,
     draw,
     in_turn,
+    middle_first,
     network_of,
     objective,
+    players,
 )
-from betavae.dcign_factors import shape_regression, table_rows
+from betavae.dcign_factors import NEIGHBOURS, shape_regression, table_rows
 from betavae.dcign_layers import StackedUnpoolConv2d, convolve_all, convolve_lit, pool
 from betavae.factor_shares import explained, explained_within
 from betavae.factors import FACTORS, FactorGrid
@@ -46,7 +50,7 @@ SETTINGS = {
     "curriculum": {},
     "clamp": "mean",
     "invariance": 0.01,
-    "invariance_growth": 1,
+    "invariance_times": {},
 }
 
 
@@ -272,11 +276,33 @@ def test_images_lie_among_the_values_that_the_curriculum_leaves_a_step():
     assert set(grid.classes(later)[..., 2].ravel()) == set(range(40))
 
 
-def test_the_pull_grows_geometrically_and_is_constant_unless_asked_to(grid):
-    growing = SETTINGS | {"invariance": 3.0, "invariance_growth": 100, "steps": 1000}
-    drawn = draw(np.random.default_rng(0), range(500, 1001), growing, grid)["invariance"]
-    assert drawn[[0, 250, 500]] == pytest.approx([30, 30 * 10**0.5, 300], rel=1e-5)
-    assert set(draw(np.random.default_rng(0), range(9), SETTINGS, grid)["invariance"]) == {np.float32(0.01)}
+def test_where_the_clamp_is_the_middle_one_each_mini_batch_begins_with_it():
+    grid = FactorGrid.thinned({})
+    settings = SETTINGS | {"groups": 40, "batch": 3, "clamp": "middle"}
+    for replica_draw in (draw(np.random.default_rng(seed), range(5), settings, grid) for seed in (0, 1)):
+        classes = grid.classes()[replica_draw["images"]].reshape(-1, 3, len(grid.sizes))
+        ordered = np.sort(classes, axis=1)
+        assert (classes[:, 0] == ordered[:, 1]).all()
+        assert (classes.max(1) != classes.min(1)).sum(-1).tolist() == [1] * len(classes)
+
+
+def test_the_middle_one_of_an_even_number_is_the_larger_of_two():
+    assert middle_first(np.array([[7, 1, 4, 9], [2, 2, 2, 0]])).tolist() == [[7, 4, 1, 9], [2, 2, 0, 2]]
+
+
+def test_the_pull_on_a_factors_latents_is_multiplied_as_the_settings_say(network):
+    settings = SETTINGS | {"invariance": 3.0, "invariance_times": {"posX": 100, "shape": 2}}
+    (player,) = players(network, settings)
+    images = torch.rand(2, 6, 4096, generator=torch.Generator().manual_seed(0))
+    noise, active = torch.zeros(2, 6, LATENTS), torch.zeros(2, 1, LATENTS, dtype=torch.bool)
+    mean, logvar = (values.detach().requires_grad_() for values in network.encode(images))
+    network.encode = lambda images: (mean, logvar)
+    loss, _ = player.losses(images, {"noise": noise, "active": active})
+    loss.sum().backward()
+    strengths = torch.tensor([3.0, 300, 3, 3, 6, 6, 6, 6, 6, 3])
+    for values in (mean, logvar):
+        away = values.detach() - values.detach().mean(1, keepdim=True)
+        torch.testing.assert_close(values.grad, strengths * away / 6)
 
 
 def test_each_of_a_steps_mini_batches_varies_a_factor_of_its_own():
@@ -379,7 +405,13 @@ def test_after_a_short_training_the_assigned_latents_follow_their_factors(places
     network, _ = train(SETTINGS | few, bits, grid, CPU, "small")
     with torch.no_grad():
         codes = network.encode(pixels)[0][0].numpy()
-    found = {row["factor"]: row["R² within a shape"] or row["R²"] for row in table_rows(codes, grid.classes(), 0)}
+    column = dict(zip(FACTORS, grid.classes().T, strict=True))
+    found = {
+        factor: explained_within(codes[:, latents[0]], column[factor], column["shape"])
+        for factor, latents in ASSIGNED.items()
+    }
+    latents, shapes = codes[:, ASSIGNED["shape"]], np.eye(3)[column["shape"]]
+    found["shape"] = LinearRegression().fit(latents, shapes).score(latents, shapes)
     for factor, explained_share in least.items():
         assert found[factor] > explained_share, found
 
@@ -407,11 +439,18 @@ def test_rotation_within_a_shape_may_have_each_shapes_own_period():
 
 
 def test_the_shape_is_regressed_on_all_of_its_latents():
-    shapes = np.repeat(np.arange(3), 100)
-    latents = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[shapes]
-    assert shape_regression(latents, shapes) == pytest.approx(1)
-    assert shape_regression(latents[:, :1], shapes) == pytest.approx(0.5)  # tells one shape of three
-    assert shape_regression(np.random.default_rng(0).standard_normal((300, 2)), shapes) < 0.1
+    shapes, noise = np.repeat(np.arange(3), 1000), np.random.default_rng(0).standard_normal((3000, 2))
+    latents = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])[shapes] + 1e-3 * noise
+    nearest, linear = KNeighborsRegressor(NEIGHBOURS), LinearRegression()
+    for model in (nearest, linear):
+        assert shape_regression(model, latents, shapes) == pytest.approx(1, abs=1e-4)
+        tells_one_of_three = shape_regression(model, latents[:, :1], shapes)
+        assert tells_one_of_three == pytest.approx(0.5, abs=0.06)
+        assert shape_regression(model, noise, shapes) < 0.1
+    # Along one line no linear regression tells the one in the middle from the two others.
+    line = shapes[:, None] + 0.1 * noise[:, :1]
+    assert shape_regression(nearest, line, shapes) > 0.99
+    assert shape_regression(linear, line, shapes) == pytest.approx(0.5, abs=0.05)
 
 
 def test_codes_that_are_the_factors_are_explained_in_full_and_a_diverged_replica_is_named(grid):
@@ -423,5 +462,6 @@ def test_codes_that_are_the_factors_are_explained_in_full_and_a_diverged_replica
     rows = table_rows(codes, classes, 3)
     assert [row["factor"] for row in rows] == list(ASSIGNED)
     assert [row["R²"] for row in rows] == pytest.approx(5 * [1])
+    assert rows[-1]["R², linear"] == pytest.approx(1)
     codes[7, 0] = np.nan
     assert {row["R²"] for row in table_rows(codes, classes, 3)} == {"diverged"}

@@ -276,7 +276,7 @@ def test_a_dcign_on_pictures_has_latents_for_each_factor_that_varies(config):
     config["pictures"]["standin_chairs"]["width"] = 1
     found = training(config, "paper", parse_picture("standin_chairs_dcign"), [0, 1])
     laptop = training(config, "laptop", parse_picture("standin_chairs_dcign"), [0, 1])
-    untuned = {"initial_logit": 0, "anneal": 0, "groups": 1, "curriculum": {}, "invariance_growth": 1}
+    untuned = {"initial_logit": 0, "anneal": 0, "groups": 1, "curriculum": {}, "invariance_times": {}}
     assert untuned.items() <= laptop.items()  # whatever the 2D shapes have
     assert found["assigned"] == {"azimuth": [0, 1], "legs": [2, 3, 4], "back_height": [5], "arms": [6]}
     assert found["ratios"] == {"azimuth": 2, "legs": 3, "back_height": 1, "arms": 1}
@@ -302,7 +302,7 @@ DCIGN = {
     "batch": 6,
     "clamp": "mean",
     "invariance": 0.01,
-    "invariance_growth": 1,
+    "invariance_times": {},
     "curriculum": {},
     "steps": 3,
     "record_every": 2,

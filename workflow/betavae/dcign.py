@@ -160,8 +160,8 @@ class Clamp(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, active: Tensor, clamp: str, invariance: float | Tensor) -> Tensor:
         """values (R, batch, M), active (R, M) bool.
 
-        clamp: `mean` of the batch (paper) or `first` image (authors' code).
-        invariance: strength of the pull; 1/100 in the paper, 0 in the authors' code.
+        clamp: `mean` of the batch (paper), `first` image (authors' code) or `middle` one (ours), which stands first.
+        invariance: strength of the pull, of all latents or of each (M,); 1/100 in the paper, 0 in the authors' code.
         """
         centre = values.mean(1, keepdim=True)
         # As for a loss that is summed over the batch; ours is the mean.
@@ -202,6 +202,14 @@ def network_of(settings: dict[str, Any]) -> DCIGN:
     return DCIGN(len(settings["seeds"]), tuple(settings["channels"]), settings["units"], *initial, **own)
 
 
+def middle_first(numbers: np.ndarray) -> np.ndarray:
+    """Rows (n, batch) of numbers with the one in the middle by size (of two the larger) first, the others after it."""
+    rows = np.sort(numbers, axis=-1)
+    middle = rows.shape[1] // 2
+    rows[:, [0, middle]] = rows[:, [middle, 0]]
+    return rows
+
+
 def in_turn(rng: np.random.Generator, counts: np.ndarray, batch: int) -> np.ndarray:
     """Numbers (n, batch), those of row i below counts[i] (n,): in random order, none again before all have come."""
     numbers = np.empty((len(counts), batch), np.int64)
@@ -219,10 +227,9 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
     none of the varied factor's values twice before it has taken all (ours): two images that are alike have nothing
     clamped, and all latents could explain them. Factors without latents or ratio vary between mini-batches only.
     UserError where a factor with latents is none of the grid's.
-    Returns images (steps, G·batch), noise (steps, G·batch, M) ~ N(0, 1), active (steps, G, M)
-    bool, the latents of the varied factors, and invariance (steps,), the strength of the pull, which grows
-    geometrically by settings["invariance_growth"] over the training. A mini-batch of the type shape varies nothing but
-    the shape.
+    Where the clamp is `middle`, each mini-batch begins with the image in the middle of the values of the varied factor.
+    Returns images (steps, G·batch), noise (steps, G·batch, M) ~ N(0, 1), and active (steps, G, M) bool, the latents of
+    the varied factors. A mini-batch of the type shape varies nothing but the shape.
     """
     groups, batch, factors = settings["groups"], settings["batch"], grid.names
     latents, assigned_to = settings.get("latents", LATENTS), settings.get("assigned", ASSIGNED)
@@ -239,8 +246,10 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
     first, count = (each.T.repeat(groups, axis=0) for each in np.array(windows).transpose(1, 0, 2))  # (drawn, factors)
     classes = np.repeat(rng.integers(first, first + count)[:, None], batch, axis=1)
     rows = np.arange(drawn)
-    classes[rows, :, varied] = first[rows, varied][:, None] + in_turn(rng, count[rows, varied], batch)
-    growth = settings["invariance_growth"] ** (np.arange(steps.start, steps.stop) / settings["steps"])
+    numbers = in_turn(rng, count[rows, varied], batch)
+    if settings["clamp"] == "middle":
+        numbers = middle_first(numbers)
+    classes[rows, :, varied] = first[rows, varied][:, None] + numbers
     assigned = np.zeros((len(factors), latents), bool)
     for row, factor in enumerate(factors):
         assigned[row, list(assigned_to.get(factor, ()))] = True
@@ -248,16 +257,17 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
         "images": grid.index(classes).reshape(len(steps), groups * batch),
         "noise": rng.standard_normal((len(steps), groups * batch, latents), np.float32),
         "active": assigned[varied].reshape(len(steps), groups, latents),
-        "invariance": (settings["invariance"] * growth).astype(np.float32),
     }
 
 
 def players(network: DCIGN, settings: dict[str, Any]) -> list[Player]:
     """Encoder and decoder as one."""
+    strengths = torch.full((network.latents,), settings["invariance"], device=network.initial_logvar.device)
+    for factor, times in settings["invariance_times"].items():
+        strengths[list(settings.get("assigned", ASSIGNED)[factor])] *= times
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        pull = drawn["invariance"][0]  # the same for all replicas
-        found = objective(network, images, drawn["noise"], drawn["active"], settings["clamp"], pull)
+        found = objective(network, images, drawn["noise"], drawn["active"], settings["clamp"], strengths)
         return found["loss"], found
 
     return [Player(list(network.parameters()), settings["learning_rate"], losses)]

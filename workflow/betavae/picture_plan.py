@@ -61,7 +61,8 @@ def of_infogan(config: dict[str, Any], name: str) -> dict[str, Any]:
 def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
     """DC-IGN's latents by factor of a set, one factor's after the other's; each is varied as often as it has latents.
 
-    All values are there from the start: the curriculum is of the 2D shapes' factors.
+    All values are there from the start, and all latents are pulled alike: what the scale says of that is of the 2D
+    shapes' factors.
     UserError where no factor of the set is assigned to latents.
     """
     alike = [factor for factor, size in config["pictures"][name].items() if size == 1] if name in STANDINS else []
@@ -77,7 +78,8 @@ def of_dcign(config: dict[str, Any], name: str) -> dict[str, Any]:
         factor: list(range(first, first + count))
         for first, (factor, count) in zip(firsts, counts.items(), strict=False)
     }
-    return {"latents": sum(counts.values()), "assigned": latents, "ratios": counts, "curriculum": {}}
+    own = {"latents": sum(counts.values()), "assigned": latents, "ratios": counts}
+    return own | {"curriculum": {}, "invariance_times": {}}
 
 
 # The systems beside the β-VAE that are trained on pictures, by the settings that they have on the 2D shapes but for
