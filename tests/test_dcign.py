@@ -291,7 +291,7 @@ def test_the_middle_one_of_an_even_number_is_the_larger_of_two():
 
 
 def test_the_pull_on_a_factors_latents_is_multiplied_as_the_settings_say(network):
-    settings = SETTINGS | {"invariance": 3.0, "invariance_times": {"posX": 100, "shape": 2}}
+    settings = SETTINGS | {"invariance": 3, "invariance_times": {"posX": 100, "shape": 0.5}}  # numbers as YAML has them
     (player,) = players(network, settings)
     images = torch.rand(2, 6, 4096, generator=torch.Generator().manual_seed(0))
     noise, active = torch.zeros(2, 6, LATENTS), torch.zeros(2, 1, LATENTS, dtype=torch.bool)
@@ -299,7 +299,7 @@ def test_the_pull_on_a_factors_latents_is_multiplied_as_the_settings_say(network
     network.encode = lambda images: (mean, logvar)
     loss, _ = player.losses(images, {"noise": noise, "active": active})
     loss.sum().backward()
-    strengths = torch.tensor([3.0, 300, 3, 3, 6, 6, 6, 6, 6, 3])
+    strengths = torch.tensor([3.0, 300, 3, 3, 1.5, 1.5, 1.5, 1.5, 1.5, 3])
     for values in (mean, logvar):
         away = values.detach() - values.detach().mean(1, keepdim=True)
         torch.testing.assert_close(values.grad, strengths * away / 6)

@@ -262,7 +262,7 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
 
 def players(network: DCIGN, settings: dict[str, Any]) -> list[Player]:
     """Encoder and decoder as one."""
-    strengths = torch.full((network.latents,), settings["invariance"], device=network.initial_logvar.device)
+    strengths = torch.full((network.latents,), float(settings["invariance"]), device=network.initial_logvar.device)
     for factor, times in settings["invariance_times"].items():
         strengths[list(settings.get("assigned", ASSIGNED)[factor])] *= times
 
