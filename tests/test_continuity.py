@@ -270,6 +270,7 @@ def test_noise_is_scored_on_images_that_no_scales_training_sets_favour(config):
 @pytest.mark.parametrize(("model", "replicas"), [("infogan", 1), ("dcign", 2), ("beta4", 10), ("vae_z32", 10)])
 def test_a_system_has_the_seeds_that_its_own_section_gives(config, model, replicas):
     config["scales"]["laptop"]["infogan"]["replicas"] = 1
+    config["scales"]["laptop"]["dcign"]["replicas"] = 2
     assert Plan(config).replicas("laptop", model) == replicas
 
 
