@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from betavae import style
+from betavae.pictures import title
 
 # What may be recorded of a replica (R,), and of each of its latents (R, M), with the axes' labels.
 RECORDED = {
@@ -58,7 +59,5 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
     axes[-1].set_ylabel(part)
     for axis in axes:
         axis.set_xlabel("step")
-    name = history.name.removesuffix(".history.h5")
-    beta = f"β = {settings['beta']:g}, " if "beta" in settings else ""
-    figure.suptitle(f"Training of {name}: {beta}{own.shape[-1]} latents")
+    figure.suptitle(f"Training of {title(history.name.removesuffix('.history.h5'))}: {own.shape[-1]} latents")
     style.save(figure, png, pdf, scale, "means over an image; right: latents by rank, line: median replica, band: all")
