@@ -51,9 +51,9 @@ DCIGN = {
     "momentum": 0.9,
     "decay": 0.99,
     "ratios": {"scale": 2, "orientation": 3, "posX": 1, "posY": 1, "shape": 2},
-    "clamp": "mean",
+    "clamp": "middle",
     "invariance": 10,
-    "invariance_times": {},
+    "invariance_times": {"posX": 5},
     "curriculum": {"posX": {"share": 0.1, "from": 4, "to": 15}},
 }
 SYSTEMS = {

@@ -173,7 +173,7 @@ def test_images_are_generated_from_the_decoders_logits(network):
 # The clamp --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("clamp", ["mean", "first"])
+@pytest.mark.parametrize("clamp", ["mean", "first", "middle"])
 def test_inactive_latents_are_fixed_for_the_whole_batch_and_active_ones_left_alone(batch, clamp):
     values, active = torch.randn(2, 6, LATENTS, generator=torch.Generator().manual_seed(0)), batch[2]
     found = Clamp.apply(values, active, clamp, 0.0)
@@ -194,7 +194,7 @@ def posterior_gradients(network, batch, clamp, invariance):
     return mean, logvar, found
 
 
-@pytest.mark.parametrize("clamp", ["mean", "first"])
+@pytest.mark.parametrize("clamp", ["mean", "first", "middle"])
 @pytest.mark.parametrize("invariance", [0.0, 0.01, 10.0])
 def test_an_inactive_latents_gradient_is_replaced_and_an_active_ones_is_autograds(network, batch, clamp, invariance):
     images, noise, active = batch
@@ -294,15 +294,20 @@ def test_the_pull_on_a_factors_latents_is_multiplied_as_the_settings_say(network
     settings = SETTINGS | {"invariance": 3, "invariance_times": {"posX": 100, "shape": 0.5}}  # numbers as YAML has them
     (player,) = players(network, settings)
     images = torch.rand(2, 6, 4096, generator=torch.Generator().manual_seed(0))
-    noise, active = torch.zeros(2, 6, LATENTS), torch.zeros(2, 1, LATENTS, dtype=torch.bool)
+    noise, active = torch.zeros(2, 6, LATENTS), torch.zeros(2, 2, LATENTS, dtype=torch.bool)
+    active[:, 1, 1] = True  # of two mini-batches of three images the second varies posX
     mean, logvar = (values.detach().requires_grad_() for values in network.encode(images))
     network.encode = lambda images: (mean, logvar)
     loss, _ = player.losses(images, {"noise": noise, "active": active})
     loss.sum().backward()
     strengths = torch.tensor([3.0, 300, 3, 3, 1.5, 1.5, 1.5, 1.5, 1.5, 3])
     for values in (mean, logvar):
-        away = values.detach() - values.detach().mean(1, keepdim=True)
-        torch.testing.assert_close(values.grad, strengths * away / 6)
+        batches = values.detach().view(2, 2, 3, LATENTS)
+        pull = strengths * (batches - batches.mean(2, keepdim=True)) / 6
+        found = values.grad.view(2, 2, 3, LATENTS)
+        inactive = ~active[:, :, None].expand_as(pull)
+        torch.testing.assert_close(found[inactive], pull[inactive])
+        assert (found[:, 1, :, 1] - pull[:, 1, :, 1]).abs().min() > 1e-6
 
 
 def test_each_of_a_steps_mini_batches_varies_a_factor_of_its_own():
@@ -319,7 +324,7 @@ def test_each_of_a_steps_mini_batches_varies_a_factor_of_its_own():
     assert len(kinds) == 20  # each of them takes each factor in turn
 
 
-@pytest.mark.parametrize("clamp", ["mean", "first"])
+@pytest.mark.parametrize("clamp", ["mean", "first", "middle"])
 def test_a_step_of_two_mini_batches_is_the_mean_of_their_steps(network, batch, clamp):
     """Loss and gradient, the clamp's and the pull's part in it included."""
     images, noise, active = batch

@@ -227,7 +227,7 @@ def draw(rng: np.random.Generator, steps: range, settings: dict[str, Any], grid:
     none of the varied factor's values twice before it has taken all (ours): two images that are alike have nothing
     clamped, and all latents could explain them. Factors without latents or ratio vary between mini-batches only.
     UserError where a factor with latents is none of the grid's.
-    Where the clamp is `middle`, each mini-batch begins with the image in the middle of the values of the varied factor.
+    Where the clamp is `middle`, each mini-batch begins with the image whose value of the varied factor is the median.
     Returns images (steps, G·batch), noise (steps, G·batch, M) ~ N(0, 1), and active (steps, G, M) bool, the latents of
     the varied factors. A mini-batch of the type shape varies nothing but the shape.
     """

@@ -61,13 +61,15 @@ def main(*, codes: Path, dataset: Path, csv: Path, md: Path, scale: str) -> None
     """Write the table from DC-IGN's codes file."""
     grid = open_grid(dataset)
     stored, classes = StoredCodes(codes, grid.images), grid.classes()
+    asked = min(ASKED, grid.images)
+    neighbours = asked * 4 // 5
     rows = [row for replica in range(stored.replicas) for row in table_rows(stored.codes(replica), classes, replica)]
     caption = (
         f"# How well DC-IGN's latents follow their factors, scale `{scale}`\n\n"
         "R²: share of the latent's variance, over all images, that the mean for each value of its factor explains. For "
         "shape, share of the variance of the shapes' indicators that its five latents explain: those of "
-        f"{ASKED // 5:,} images are foretold as the mean of the {NEIGHBOURS} nearest among {ASKED * 4 // 5:,} others; "
-        "linear: by a linear regression, which explains half at most where three shapes lie along one line. Within a "
+        f"{asked - neighbours:,} images are foretold as the mean of the {NEIGHBOURS} nearest among {neighbours:,} "
+        "others; linear: by a linear regression, which explains half at most where three shapes lie along one line. Within a "
         "shape: the latent's variance and its means are taken in each shape by itself, which lets rotation have each "
         "shape's own period (2π heart, π ellipse, π/2 square)."
     )
