@@ -69,8 +69,8 @@ def main(*, codes: Path, dataset: Path, csv: Path, md: Path, scale: str) -> None
         "R²: share of the latent's variance, over all images, that the mean for each value of its factor explains. For "
         "shape, share of the variance of the shapes' indicators that its five latents explain: those of "
         f"{asked - neighbours:,} images are foretold as the mean of the {NEIGHBOURS} nearest among {neighbours:,} "
-        "others; linear: by a linear regression, which explains half at most where three shapes lie along one line. Within a "
-        "shape: the latent's variance and its means are taken in each shape by itself, which lets rotation have each "
-        "shape's own period (2π heart, π ellipse, π/2 square)."
+        "others; linear: by a linear regression, which explains half at most where three shapes lie along one line. "
+        "Within a shape: the latent's variance and its means are taken in each shape by itself, which lets rotation "
+        "have each shape's own period (2π heart, π ellipse, π/2 square)."
     )
     write_table(csv, md, rows, caption)
