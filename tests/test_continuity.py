@@ -267,10 +267,13 @@ def test_noise_is_scored_on_images_that_no_scales_training_sets_favour(config):
             assert math.gcd(noisy, stride) == 1
 
 
-@pytest.mark.parametrize(("model", "replicas"), [("infogan", 1), ("dcign", 2), ("beta4", 10), ("vae_z32", 10)])
+@pytest.mark.parametrize(
+    ("model", "replicas"), [("infogan", 1), ("dcign", 2), ("beta4", 10), ("vae_z32", 10), ("standin_chairs_dcign", 4)]
+)
 def test_a_system_has_the_seeds_that_its_own_section_gives(config, model, replicas):
     config["scales"]["laptop"]["infogan"]["replicas"] = 1
     config["scales"]["laptop"]["dcign"]["replicas"] = 2
+    config["scales"]["laptop"]["pictures"]["replicas"] = 4
     assert Plan(config).replicas("laptop", model) == replicas
 
 

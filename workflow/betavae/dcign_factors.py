@@ -21,14 +21,19 @@ NEIGHBOURS = 10
 ASKED = 25_000  # images, drawn at random: four in five are neighbours, the shape of each fifth is asked
 
 
+def drawn(images: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the images that are neighbours, and of those that are asked, of so many."""
+    order = np.random.default_rng(0).permutation(images)[:ASKED]
+    return tuple(np.split(order, [len(order) * 4 // 5]))
+
+
 def shape_regression(model: Any, latents: np.ndarray, shapes: np.ndarray) -> float:
     """R² of the shapes' indicators, weighted by variance, of images that `model` was not fitted to.
 
     model: scikit-learn's regression of the indicators on `latents` (n, k).
     """
     indicators = np.eye(shapes.max() + 1)[shapes]
-    drawn = np.random.default_rng(0).permutation(len(shapes))[:ASKED]
-    fitted, asked = np.split(drawn, [len(drawn) * 4 // 5])
+    fitted, asked = drawn(len(shapes))
     predicted = model.fit(latents[fitted], indicators[fitted]).predict(latents[asked])
     return float(r2_score(indicators[asked], predicted, multioutput="variance_weighted"))
 
@@ -61,14 +66,13 @@ def main(*, codes: Path, dataset: Path, csv: Path, md: Path, scale: str) -> None
     """Write the table from DC-IGN's codes file."""
     grid = open_grid(dataset)
     stored, classes = StoredCodes(codes, grid.images), grid.classes()
-    asked = min(ASKED, grid.images)
-    neighbours = asked * 4 // 5
+    fitted, asked = drawn(grid.images)
     rows = [row for replica in range(stored.replicas) for row in table_rows(stored.codes(replica), classes, replica)]
     caption = (
         f"# How well DC-IGN's latents follow their factors, scale `{scale}`\n\n"
         "R²: share of the latent's variance, over all images, that the mean for each value of its factor explains. For "
         "shape, share of the variance of the shapes' indicators that its five latents explain: those of "
-        f"{asked - neighbours:,} images are foretold as the mean of the {NEIGHBOURS} nearest among {neighbours:,} "
+        f"{len(asked):,} images are foretold as the mean of the {NEIGHBOURS} nearest among {len(fitted):,} "
         "others; linear: by a linear regression, which explains half at most where three shapes lie along one line. "
         "Within a shape: the latent's variance and its means are taken in each shape by itself, which lets rotation "
         "have each shape's own period (2π heart, π ellipse, π/2 square)."

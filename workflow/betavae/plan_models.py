@@ -146,8 +146,8 @@ class Models:
     def replicas(self, scale: str, model: str) -> int:
         """How many seeds a model has, and how many z_diff seeds if it has one set of codes."""
         preset = self.preset(scale)
-        if picture := picture_plan.parse_picture(model):
-            return preset[picture.model if picture.model in picture_plan.SYSTEMS else "pictures"]["replicas"]
+        if picture_plan.parse_picture(model):
+            return preset["pictures"]["replicas"]
         if model in NAMED_SYSTEMS:
             return preset[model]["replicas"]
         swept, subset = re.fullmatch(SWEEP, model), re.fullmatch(SUBSET, model)
