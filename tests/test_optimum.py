@@ -1,0 +1,79 @@
+"""benchmarks/optimum.py: codes that tell the factors, and a training that is drawn to them and let go."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from betavae.device import floats
+from betavae.factor_shares import followed, live_latents, responses, summary, turns_by_shape
+from betavae.factors import FactorGrid
+from betavae.train import Run, training_steps
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "system": "vae",
+    "beta": 4.0,
+    "latents": 6,
+    "seeds": [3, 1],
+    "width": 32,
+    "batch": 16,
+    "steps": 100,
+    "record_every": 30,
+    "threads": 1,
+    "optimiser": "adam",
+    "learning_rate": 3e-3,
+    "initial_accumulator": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def optimum():
+    path = Path(__file__).parents[1] / "benchmarks/optimum.py"
+    spec = importlib.util.spec_from_file_location("optimum", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def distance(run, bits, targets):
+    """Mean squared distance of the first posterior means to what they are drawn to, (R, latents)."""
+    with torch.no_grad():
+        mean, _ = run.network.encode(floats(torch.from_numpy(bits)).expand(2, -1, -1))
+    return (mean[..., : targets.shape[1]].numpy() - targets) ** 2
+
+
+def test_the_codes_that_are_taught_are_clean(optimum):
+    grid = FactorGrid.thinned({"posX": 4, "posY": 4})
+    codes = optimum.factor_codes(grid)
+    found = responses(codes, grid)
+    assert np.allclose(codes.mean(0), 0, atol=0.05)
+    assert np.allclose(codes.std(0), 1, atol=0.15)
+    words = summary(followed(found, grid, live_latents(found.variance, None)))
+    assert words == "two position (turned by 0°, 0°), one scale, two rotation latents; no dead"
+    assert turns_by_shape(found, grid)[:, 3:].tolist() == [[4, 4], [2, 2], [1, 1]]
+    np.testing.assert_array_equal(optimum.factor_codes(grid, rotation=False), codes[:, :3])
+
+
+def test_the_pull_is_held_and_then_ends(optimum):
+    assert [optimum.pull_at(step, 100, 8.0) for step in (1, 50, 75, 100, 101, 500)] == [8, 8, 4, 0, 0, 0]
+    assert optimum.pull_at(1, 0, 8.0) == 0
+
+
+def test_a_pull_draws_the_means_and_none_changes_nothing(optimum, bits, grid):
+    targets = optimum.factor_codes(grid)
+    runs = {}
+    for name, strength in (("free", None), ("let go", 0.0), ("drawn", 50.0)):
+        runs[name] = Run(SETTINGS, CPU)
+        if strength is not None:
+            optimum.taught_run(runs[name], targets, [strength])
+        steps = training_steps(runs[name].turns, SETTINGS, bits, grid, CPU)
+        for _ in range(100):
+            next(steps)
+    for free, let_go in zip(runs["free"].network.parameters(), runs["let go"].network.parameters(), strict=True):
+        assert torch.equal(free, let_go)
+    drawn, free = (distance(runs[name], bits, targets).mean((0, 1)) for name in ("drawn", "free"))
+    assert (drawn[:3] < 0.5).all(), "position and scale are drawn to their values within a hundred steps"
+    assert (drawn < free).all()
