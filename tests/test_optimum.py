@@ -1,4 +1,4 @@
-"""benchmarks/optimum.py: codes that tell the factors, and a training that is drawn to them and let go."""
+"""benchmarks/optimum.py and rim.py: taught codes, a training that is drawn to them and let go, the rim of positions."""
 
 import importlib.util
 from pathlib import Path
@@ -29,13 +29,21 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def optimum():
-    path = Path(__file__).parents[1] / "benchmarks/optimum.py"
-    spec = importlib.util.spec_from_file_location("optimum", path)
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"benchmarks/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def optimum():
+    return script("optimum")
+
+
+@pytest.fixture(scope="module")
+def rim():
+    return script("rim")
 
 
 def distance(run, bits, targets):
@@ -77,3 +85,16 @@ def test_a_pull_draws_the_means_and_none_changes_nothing(optimum, bits, grid):
     drawn, free = (distance(runs[name], bits, targets).mean((0, 1)) for name in ("drawn", "free"))
     assert (drawn[:3] < 0.5).all(), "position and scale are drawn to their values within a hundred steps"
     assert (drawn < free).all()
+
+
+def test_the_rim_is_left_out_on_every_side(rim):
+    grid = FactorGrid.thinned({"posX": 4, "posY": 4, "orientation": 8})
+    classes = grid.classes()
+    codes, inner = rim.within(classes.astype(np.float32), grid, 2)
+    assert inner.sizes == (3, 6, 5, 4, 4)
+    kept = ((classes[:, 3:] >= 2) & (classes[:, 3:] < 6)).all(1)
+    np.testing.assert_array_equal(codes, classes[kept])
+    np.testing.assert_array_equal(inner.factor_values(), grid.factor_values()[kept])
+    whole, same = rim.within(classes, grid, 0)
+    assert same.sizes == grid.sizes
+    np.testing.assert_array_equal(whole, classes)
