@@ -1,8 +1,8 @@
 """Whether the objective holds a disentangled code, and whether training from scratch finds one as good.
 
-The posterior means of five latents, or of three with `--no-rotation`, are drawn to the factors' own values, by a pull
-that ends with the first `taught` steps; from then on nothing is minimised but equation 4. With `--taught 0` the same
-network is trained from scratch.
+The posterior means of five latents, or of three with `--no-rotation`, are drawn to the factors' own values, all others
+to 0, by a pull that ends with the first `taught` steps; from then on nothing is minimised but equation 4. With
+`--taught 0` the same network is trained from scratch.
 
 python benchmarks/optimum.py --scale laptop --taught 4000 --steps 16000
 """
@@ -63,13 +63,18 @@ def pull_at(step: int, taught: int, strength: float) -> float:
 
 
 def taught_run(run: Run, targets: np.ndarray, pull: list[float]) -> Run:
-    """The run with its player's loss as ever, plus pull[0] × the squared distance of the first means to `targets`."""
-    (player, optimiser), known = run.turns[0], torch.from_numpy(targets).to(run.device)
+    """The run with its player's loss as ever, plus pull[0] × the squared distance of the posterior means to what they
+    are drawn to: the first n latents to `targets` (images, n), all others to 0.
+    """
+    player, optimiser = run.turns[0]
+    known = torch.zeros(len(targets), run.network.latents)
+    known[:, : targets.shape[1]] = torch.from_numpy(targets)
+    known = known.to(run.device)
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         loss, found = player.losses(images, drawn)
         if pull[0]:
-            mean = run.network.encode(images)[0][..., : known.shape[1]]
+            mean, _ = run.network.encode(images)
             loss = loss + pull[0] * (mean - known[drawn["images"]]).square().sum(-1).mean(1)
         return loss, found
 
