@@ -21,11 +21,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from betavae import vae
 from betavae.codes import HeldCodes
 from betavae.device import pick_device, prepare_cpu
 from betavae.encode import reconstructions
-from betavae.factor_shares import SYMMETRY, followed, live_latents, responses, shares, summary
+from betavae.factor_shares import SYMMETRY, followed, live_latents, posterior_statistics, responses, summary
 from betavae.factors import FactorGrid
 from betavae.image_files import chunks, open_data
 from betavae.plan import Plan
@@ -107,16 +106,12 @@ def look(
     reconstruction = reconstructions(run.network, stored[sample], noise, run.device).mean(1)
     for replica, seed in enumerate(settings["seeds"]):
         own = [accuracy for number, _, accuracy in found["scores"] if number == replica]
-        kl = (
-            vae.kl_per_latent(torch.from_numpy(mean[replica]), torch.from_numpy(logvar[replica]))
-            .double()
-            .mean(0)
-            .numpy()
-        )
+        kl, _ = posterior_statistics(mean[replica], logvar[replica])
         told = responses(mean[replica], grid)
-        live, explained = live_latents(told.variance, kl), shares(told)
+        live = live_latents(told.variance, kl)
+        follow = followed(told, grid, live)
         latents = [
-            f"{kl[latent]:.1f} nats: " + " ".join(f"{name} {part[latent]:.2f}" for name, part in explained.items())
+            f"{kl[latent]:.1f} nats: " + " ".join(f"{name} {part[latent]:.2f}" for name, part in follow.shares.items())
             for latent in np.argsort(-kl)
             if live[latent]
         ]
@@ -124,7 +119,7 @@ def look(
         yield (
             f"  seed {seed}: score {100 * np.mean(own):.1f}, objective {objective:.1f} = "
             f"{reconstruction[replica]:.1f} + {settings['beta']:g} · {kl.sum():.2f}; "
-            f"{summary(followed(told, grid, live))}\n    " + "\n    ".join(latents)
+            f"{summary(follow)}\n    " + "\n    ".join(latents)
         )
 
 
