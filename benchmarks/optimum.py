@@ -23,7 +23,7 @@ from torch import Tensor
 
 from betavae.codes import HeldCodes
 from betavae.device import pick_device, prepare_cpu
-from betavae.encode import reconstructions
+from betavae.encode import evaluation_sample, reconstructions
 from betavae.factor_shares import SYMMETRY, followed, live_latents, posterior_statistics, responses, summary
 from betavae.factors import FactorGrid
 from betavae.image_files import chunks, open_data
@@ -100,9 +100,7 @@ def look(
     """A line for each replica: score, the objective's parts in nats an image, and what its live latents follow."""
     mean, logvar = codes_of(run, stored, grid)
     found = score(HeldCodes(mean), grid, metric, "score")
-    rng = stream(0, "evaluation")
-    sample = np.sort(rng.choice(grid.images, min(8192, grid.images), replace=False))
-    noise = rng.standard_normal((len(sample), run.network.latents), np.float32)
+    sample, noise = evaluation_sample(stream(0, "evaluation"), grid.images, 8192, run.network.latents)
     reconstruction = reconstructions(run.network, stored[sample], noise, run.device).mean(1)
     for replica, seed in enumerate(settings["seeds"]):
         own = [accuracy for number, _, accuracy in found["scores"] if number == replica]

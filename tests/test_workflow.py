@@ -241,9 +241,9 @@ def test_a_second_run_does_nothing(finished):
     assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY)) == {}
 
 
-def test_how_often_checkpoints_are_written_reruns_nothing(finished):
-    often = ("--config", "checkpoint_minutes=7")
-    assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY), *often) == {}
+@pytest.mark.parametrize("setting", ["checkpoint_minutes=7", "device=auto"])
+def test_how_often_checkpoints_are_written_and_where_networks_run_rerun_nothing(finished, setting):
+    assert planned(finished, "--cores", "2", "all", "--configfile", str(TINY), "--config", setting) == {}
 
 
 def test_another_scale_and_back_costs_nothing_that_was_computed(finished, tmp_path):

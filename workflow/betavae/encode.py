@@ -21,6 +21,12 @@ from betavae.vae import kl_per_latent
 EXAMPLES = 8  # images whose reconstructions are kept
 
 
+def evaluation_sample(rng: np.random.Generator, images: int, count: int, latents: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of so many images the reconstruction is measured on, (n,) ascending, and their noise (n, M) float32."""
+    sample = np.sort(rng.choice(images, min(count, images), replace=False))
+    return sample, rng.standard_normal((len(sample), latents), np.float32)
+
+
 @torch.inference_mode()
 def reconstructions(network: Network, stored: np.ndarray, noise: np.ndarray, device: torch.device) -> np.ndarray:
     """−log p(x|z) in nats of each of n stored images, one z ~ q(z|x) each with `noise` (n, M): (R, n) float64."""
@@ -65,8 +71,7 @@ def main(
             bar.update(len(images))
 
     rng = stream(0, "evaluation")
-    sample = np.sort(rng.choice(grid.images, min(chosen["evaluation_images"], grid.images), replace=False))
-    noise = rng.standard_normal((len(sample), network.latents), np.float32)
+    sample, noise = evaluation_sample(rng, grid.images, chosen["evaluation_images"], network.latents)
     examples = rng.choice(grid.images, EXAMPLES, replace=False)
     shown = floats(torch.from_numpy(stored[examples]).to(on))
     decoded = network.generate(network.encode_lit(shown, torch.arange(shown.shape[-1], device=on))[0])

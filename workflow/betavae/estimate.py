@@ -16,8 +16,8 @@ from betavae import job
 from betavae.device import pick_device, prepare_cpu
 from betavae.factors import FactorGrid
 from betavae.images import pack
+from betavae.models import outline
 from betavae.shapes import SIDE, draw
-from betavae.systems import system_of
 from betavae.train import build, take_turns, training_steps
 
 WARM, TIMED = 3, 10  # steps before the clock runs, and under it
@@ -55,9 +55,8 @@ def seconds_a_step(settings: dict, device: torch.device) -> float:
 
 
 def written_mb(settings: dict, images: int) -> tuple[float, float]:
-    """MB of a model's weights, and of its codes of so many images; networks are built without memory for weights."""
-    with torch.device("meta"):
-        network = system_of(settings).network_of(settings)
+    """MB of a model's weights, and of its codes of so many images."""
+    network = outline(settings)
     weights = sum(weight.numel() for weight in network.state_dict().values())
     kinds = 2 if network.posterior else 1
     return 4e-6 * weights, 4e-6 * kinds * len(settings["seeds"]) * images * network.latents

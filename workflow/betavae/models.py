@@ -12,18 +12,20 @@ from torch import nn
 
 from betavae.errors import UserError
 from betavae.images import UNREADABLE
-from betavae.systems import system_of
+from betavae.systems import Network, system_of
+
+
+def outline(settings: dict[str, Any]) -> Network:
+    """The stacked network that the settings describe, its weights shapes alone: however large, it takes no memory."""
+    with torch.device("meta"):
+        return system_of(settings).network_of(settings)
 
 
 def check_weights(file: Any, settings: dict[str, Any]) -> None:
-    """ValueError where an open file's weights are not those of the network that its settings describe.
-
-    The network is built without memory for its weights, since nobody knows yet how large a foreign file makes it.
-    """
+    """ValueError where an open file's weights are not those of the network that its settings describe."""
     if not isinstance(settings["seeds"], list):
         raise ValueError(f"seeds are {settings['seeds']!r}, expected a list")
-    with torch.device("meta"):
-        expected = {name: tuple(w.shape) for name, w in system_of(settings).network_of(settings).state_dict().items()}
+    expected = {name: tuple(weight.shape) for name, weight in outline(settings).state_dict().items()}
     found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

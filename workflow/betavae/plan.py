@@ -54,6 +54,10 @@ class Plan(Pictures):
         folder = f"results/{wildcards.scale}/checkpoints/{wildcards.model}"
         return f"--checkpoints {folder} --checkpoint-minutes {self.config['checkpoint_minutes']}"
 
+    def device(self, wildcards: Any, output: Any) -> str:
+        """Where a job's network runs. It shapes a result by rounding alone: as with `checkpoints`, nothing reruns."""
+        return self.config["device"]
+
     def encode_settings(self, wildcards: Any) -> str:
         """The settings of an encoding job."""
         images = self.preset(wildcards.scale)["evaluation_images"]

@@ -40,7 +40,7 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
     panels = {label: arrays[name] for name, label in RECORDED.items() if name in arrays}
     whole, part = EACH_LATENT[each]
     panels |= {whole: own.sum(-1)}
-    figure, axes = style.plt.subplots(1, len(panels) + 1, figsize=(max(7.2, 1.6 * len(panels)), 2.3))
+    figure, axes = style.plt.subplots(1, len(panels) + 1, figsize=(max(8.0, 0.8 + 1.6 * len(panels)), 2.3))
     for axis, (label, values) in zip(axes, panels.items(), strict=False):
         for replica, seed in enumerate(settings["seeds"]):
             axis.plot(arrays["step"], values[:, replica], label=f"seed {seed}", lw=0.9)
@@ -49,8 +49,7 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
             low, high = finite.min(), np.quantile(finite, 0.97)
             axis.set_ylim(low - 0.03 * abs(low), high + 0.03 * abs(high))
         axis.set_ylabel(label)
-    if len(settings["seeds"]) <= 6:
-        axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     ordered = -np.sort(-own, axis=-1)  # latents change places between replicas; their order does not
     for latent in range(own.shape[-1]):
         low, middle, high = np.nanquantile(ordered[:, :, latent], (0, 0.5, 1), axis=1)
@@ -60,4 +59,6 @@ def main(*, history: Path, png: Path, pdf: Path, scale: str) -> None:
     for axis in axes:
         axis.set_xlabel("step")
     figure.suptitle(f"Training of {title(history.name.removesuffix('.history.h5'))}: {own.shape[-1]} latents")
-    style.save(figure, png, pdf, scale, "means over an image; right: latents by rank, line: median replica, band: all")
+    style.save(
+        figure, png, pdf, scale, "means over an image, a line a seed; right: latents by rank, line: median, band: all"
+    )

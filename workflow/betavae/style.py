@@ -26,7 +26,8 @@ plt.rcParams.update(
         "axes.titlesize": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        # Once more, dashed, where there are more lines than colours.
+        "axes.prop_cycle": matplotlib.cycler(linestyle=["-", "--"]) * matplotlib.cycler(color=COLOURS),
         "legend.frameon": False,
         "legend.fontsize": 7,
         "lines.linewidth": 1.2,

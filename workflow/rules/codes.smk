@@ -25,7 +25,7 @@ rule encode:
         gpu=needs.gpu(),
     params:
         settings=plan.encode_settings,
-        device=plan.config["device"],
+        device=plan.device,
         code=plan.system_code("encode"),
     message:
         "Codes of {wildcards.model}, scale {wildcards.scale}"

@@ -71,7 +71,7 @@ rule noise:
         gpu=needs.gpu(),
     params:
         settings=plan.noise_settings,
-        device=plan.config["device"],
+        device=plan.device,
         code=plan.system_code("noise"),
     message:
         "Score {wildcards.model} on noisy images, scale {wildcards.scale}"

@@ -26,7 +26,7 @@ rule train:
         gpu=needs.gpu(),
     params:
         settings=plan.train_settings,
-        device=plan.config["device"],
+        device=plan.device,
         checkpoints=plan.checkpoints,
         code=plan.system_code("train"),
     message:
