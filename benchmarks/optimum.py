@@ -27,6 +27,7 @@ from betavae.encode import evaluation_sample, reconstructions
 from betavae.factor_shares import SYMMETRY, followed, live_latents, posterior_statistics, responses, summary
 from betavae.factors import FactorGrid
 from betavae.image_files import chunks, open_data
+from betavae.optimiser import Optimiser
 from betavae.plan import Plan
 from betavae.score import score
 from betavae.stream import stream
@@ -61,24 +62,22 @@ def pull_at(step: int, taught: int, strength: float) -> float:
     return strength * min(1.0, max(0.0, 2 - 2 * step / taught)) if taught else 0.0
 
 
-def taught_run(run: Run, targets: np.ndarray, pull: list[float]) -> Run:
-    """The run with its player's loss as ever, plus pull[0] × the squared distance of the posterior means to what they
-    are drawn to: the first n latents to `targets` (images, n), all others to 0.
+def taught_turns(run: Run, targets: np.ndarray, pull: Tensor) -> list[tuple[Player, Optimiser]]:
+    """The run's turns, their loss plus `pull` (a tensor of one number) × the squared distance of the posterior means to
+    what they are drawn to: the first n latents to `targets` (images, n), all others to 0.
     """
-    player, optimiser = run.turns[0]
+    ((player, optimiser),) = run.turns
     known = torch.zeros(len(targets), run.network.latents)
     known[:, : targets.shape[1]] = torch.from_numpy(targets)
     known = known.to(run.device)
 
     def losses(images: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         loss, found = player.losses(images, drawn)
-        if pull[0]:
-            mean, _ = run.network.encode(images)
-            loss = loss + pull[0] * (mean - known[drawn["images"]]).square().sum(-1).mean(1)
-        return loss, found
+        mean, _ = run.network.encode(images)
+        distance = (mean - known[drawn["images"]]).square().sum(-1).mean(1)
+        return loss + pull * distance, found
 
-    run.turns = [(Player(player.parameters, player.learning_rate, losses, player.shares), optimiser)]
-    return run
+    return [(Player(player.parameters, player.learning_rate, losses, player.shares), optimiser)]
 
 
 @torch.inference_mode()
@@ -153,13 +152,15 @@ def main(
     on = pick_device(device)
     prepare_cpu(threads)
     stored, grid = open_data(data / "dsprites_bits.npy", data / "dsprites.h5")
-    pull = [0.0]
-    run = taught_run(Run(settings, on), factor_codes(grid, rotation), pull)
-    iterator = training_steps(run.turns, settings, stored, grid, on)
+    run, pull = Run(settings, on), torch.zeros((), device=on)
+    drawn = taught_turns(run, factor_codes(grid, rotation), pull)
     metric = config["metrics"]["zdiff"] | {"replicas": replicas}
     print(f"{model}, scale {scale}, torch {torch.__version__}: {json.dumps(settings)}", flush=True)
     for step in range(1, steps + 1):
-        pull[0] = pull_at(step, taught, strength)
+        if step in (1, taught + 1):  # with the pull, and without it
+            turns = drawn if step <= taught else run.turns
+            iterator = training_steps(turns, settings, stored, grid, on, done=step - 1)
+        pull.fill_(pull_at(step, taught, strength))
         next(iterator)
         if step % every == 0 or step == steps:
             print(f"after step {step}{' (taught)' if step < taught else ''}", flush=True)

@@ -75,9 +75,10 @@ def test_a_pull_draws_the_means_and_none_changes_nothing(optimum, bits, grid):
     runs = {}
     for name, strength in (("free", None), ("let go", 0.0), ("drawn", 50.0)):
         runs[name] = Run(SETTINGS, CPU)
+        turns = runs[name].turns
         if strength is not None:
-            optimum.taught_run(runs[name], targets, [strength])
-        steps = training_steps(runs[name].turns, SETTINGS, bits, grid, CPU)
+            turns = optimum.taught_turns(runs[name], targets, torch.tensor(strength))
+        steps = training_steps(turns, SETTINGS, bits, grid, CPU)
         for _ in range(100):
             next(steps)
     for free, let_go in zip(runs["free"].network.parameters(), runs["let go"].network.parameters(), strict=True):

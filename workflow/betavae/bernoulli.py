@@ -79,6 +79,6 @@ class LikelihoodLinear(StackedLinear):
     def forward(self, x: Tensor, images: Tensor | None = None) -> Tensor:
         if images is None:
             return super().forward(x)
-        if x.is_cuda:
+        if not x.is_cpu:
             return reconstruction_loss(super().forward(x), images)
         return _LayerCrossEntropy.apply(x, self.weight, self.bias, images)

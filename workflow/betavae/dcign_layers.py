@@ -46,7 +46,7 @@ class StackedConvMaxpool2d(StackedConv2d):
     mostly_dark = False
 
     def forward(self, x: Tensor) -> Tensor:
-        convolve = convolve_lit if self.mostly_dark and not x.is_cuda else convolve_all
+        convolve = convolve_lit if self.mostly_dark and x.is_cpu else convolve_all
         maps = [convolve(*one).permute(0, 2, 3, 1) for one in zip(x, self.weight, self.bias, strict=True)]
         return torch.stack(maps).permute(0, 1, 4, 2, 3)
 

@@ -30,7 +30,6 @@ class History:
     def add(self, step: int, losses: dict[str, Tensor], last: bool) -> None:
         """Count in the losses of a step; close a record at every `every`-th step and at the last."""
         for name, value in losses.items():
-            value = value.detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._summed += 1
         if step % self.every == 0 or last:

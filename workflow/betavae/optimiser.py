@@ -1,7 +1,8 @@
-"""Adagrad (the paper's) and Adam: torch's own fused update of all of a player's weights, called directly.
+"""Adagrad (the paper's) and Adam: torch's own fused kernels, one pass over all of a player's weights on any device.
 
-The classes of `torch.optim` do the same sums, but making one loads torch's compiler: over a second of CPU time and
-70 MB in every training, however short.
+The kernels are called directly. The classes of `torch.optim` do the same sums, but making one loads torch's compiler,
+over a second of CPU time and 70 MB in every training, however short; and torch 2.11's Adagrad does not know yet that
+its kernel runs on a GPU.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.optim.adagrad import adagrad
-from torch.optim.adam import adam
 
 from betavae.systems import Player
 
@@ -29,34 +28,46 @@ class Optimiser:
         on, common = self._weights[0].device, {"weight_decay": 0.0, "maximize": False}
         # What is remembered goes by the names of the arguments that take it.
         if settings["optimiser"] == "adagrad":
-            fused = on.type == "cpu"  # torch has no fused Adagrad on a GPU
-            counted = on if fused else torch.device("cpu")
-            self._update = partial(adagrad, fused=fused, foreach=not fused, lr_decay=0.0, eps=1e-10, **common)
+            self._update = partial(torch._fused_adagrad_, lr_decay=0.0, eps=1e-10, **common)
             first = {"state_sums": settings["initial_accumulator"]}
         else:
             beta1, beta2 = settings.get("momentum", 0.9), settings.get("decay", 0.999)
             own = {"max_exp_avg_sqs": [], "amsgrad": False, "eps": 1e-8}
-            self._update = partial(adam, fused=True, beta1=beta1, beta2=beta2, **own, **common)
-            counted, first = on, {"exp_avgs": 0.0, "exp_avg_sqs": 0.0}
+            self._update = partial(torch._fused_adam_, beta1=beta1, beta2=beta2, **own, **common)
+            first = {"exp_avgs": 0.0, "exp_avg_sqs": 0.0}
         memory = {
             name: [torch.full_like(weight, value, requires_grad=False) for weight in self._weights]
             for name, value in first.items()
         }
-        memory["state_steps"] = [torch.zeros((), device=counted) for _ in self._weights]
+        memory["state_steps"] = [torch.zeros((), device=on) for _ in self._weights]
         self.state = {f"{name}.{n}": tensor for name, tensors in memory.items() for n, tensor in enumerate(tensors)}
         # All weights that learn at the same share of the rate are updated in one call.
         shares = player.shares or [1.0] * len(self._weights)
+        self._shares = list(dict.fromkeys(shares))
         self._calls = []
-        for share in dict.fromkeys(shares):
+        for share in self._shares:
             alike = [n for n, other in enumerate(shares) if other == share]
             theirs = {name: [tensors[n] for n in alike] for name, tensors in memory.items()}
-            self._calls.append((share, [self._weights[n] for n in alike], theirs))
+            self._calls.append(([self._weights[n] for n in alike], theirs))
+        # As tensors, which a captured step reads anew with each replay; a GPU's kernels take float32 alone.
+        kind = torch.float64 if on.type == "cpu" else torch.float32
+        self._rates = [torch.zeros((), dtype=kind, device=on) for _ in self._shares]
+        self._left = 0.0
+        self.set_rate(1.0)
+
+    def set_rate(self, left: float) -> None:
+        """From now on every weight has the share `left` of its learning rate."""
+        if left != self._left:
+            for rate, share in zip(self._rates, self._shares, strict=True):
+                rate.fill_(self._rate * share * left)
+            self._left = left
 
     @torch.no_grad()
-    def step(self, left: float = 1.0) -> None:
-        """Update every weight, with the share `left` of the learning rate."""
-        for share, weights, memory in self._calls:
-            self._update(weights, [weight.grad for weight in weights], lr=self._rate * share * left, **memory)
+    def step(self) -> None:
+        """Update every weight."""
+        for (weights, memory), rate in zip(self._calls, self._rates, strict=True):
+            torch._foreach_add_(memory["state_steps"], 1)
+            self._update(weights, [weight.grad for weight in weights], lr=rate, **memory)
 
     def clear(self) -> None:
         """Drop the gradients."""

@@ -23,7 +23,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     faster; bfloat16 goes there anyway, and many small products are faster as one batch.
     """
     large = len(a) == 1 and a.numel() * b.shape[-1] >= LARGE
-    if not large or a.dtype != torch.float32 or a.is_cuda or not torch.backends.mkldnn.is_available():
+    if not large or a.dtype != torch.float32 or not a.is_cpu or not torch.backends.mkldnn.is_available():
         return torch.bmm(a, b)
     return torch.ops.mkldnn._linear_pointwise(a[0], b[0].mT, None, "none", [], "")[None]
 
@@ -112,7 +112,7 @@ class LitLinear(StackedLinear):
     """A fully connected layer on images of 0 and 1 of which few pixels are lit: at most 65,536 inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if x.is_cuda else _LitProduct.apply(x, self.weight) + self.bias
+        return _LitProduct.apply(x, self.weight) + self.bias if x.is_cpu else super().forward(x)
 
 
 class StackedConv2d(Drawn):

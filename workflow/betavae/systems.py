@@ -30,6 +30,8 @@ class Player(NamedTuple):
     parameters: Sequence[nn.Parameter]
     learning_rate: float
     # (images (R, batch, P), the step's random inputs (R, …)) → what is minimised (R,), what is recorded (R, …)
+    # On a GPU it is called for the first steps only and then replayed (`captured.py`): it must wait for no value, and
+    # take what differs between steps from its arguments.
     losses: Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
     shares: Sequence[float] = ()  # of the learning rate that each of the parameters has; all of it where none are given
 

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from betavae import job
+from betavae.captured import Captured, Step
 from betavae.checkpoint import Checkpoint, Checkpoints, fingerprint, noted_signals
 from betavae.device import floats, matrix_precision, pick_device, prepare_cpu
 from betavae.digest import code_digest
@@ -71,6 +72,27 @@ def take_turns(network: nn.Module, settings: dict[str, Any]) -> list[tuple[Playe
     return [(player, Optimiser(player, settings)) for player in system_of(settings).players(network, settings)]
 
 
+def step_of(turns: list[tuple[Player, Optimiser]], settings: dict[str, Any], stored: Tensor) -> Step:
+    """A step of all players on stored images, which are where the networks are.
+
+    turns: see `take_turns`; settings: precision, of matrix products, where it is not float32.
+    """
+    precision = settings.get("precision", "float32")
+
+    def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        images, recorded = floats(stored[inputs["images"]]), {}
+        for player, optimiser in turns:
+            with matrix_precision(precision):
+                loss, found = player.losses(images, inputs)
+                optimiser.clear()
+                loss.sum().backward(inputs=player.parameters)
+            optimiser.step()
+            recorded |= found
+        return {name: value.detach() for name, value in recorded.items()}
+
+    return step
+
+
 def training_steps(
     turns: list[tuple[Player, Optimiser]],
     settings: dict[str, Any],
@@ -82,24 +104,17 @@ def training_steps(
     """Train without end, from the step after the first `done`: after each, what is recorded of it. No step waits for
     the device.
 
-    turns: see `take_turns`; settings: see `train`, and precision, of matrix products, where it is not float32; bits:
-    the images as they are stored (see `image_files`).
+    turns: see `take_turns`; settings: see `train`; bits: the images as they are stored (see `image_files`).
     """
-    on_device = torch.from_numpy(bits).to(device)
+    step_with = step_of(turns, settings, torch.from_numpy(bits).to(device))
+    if device.type == "cuda":
+        step_with = Captured(step_with)
     for block in itertools.count(done // BLOCK):
         drawn = {name: torch.from_numpy(array).to(device) for name, array in draw_block(settings, grid, block).items()}
         for step in range(max(0, done - block * BLOCK), BLOCK):
-            inputs = {name: array[step] for name, array in drawn.items()}
-            images, recorded = floats(on_device[inputs["images"]]), {}
-            left = rate_left(block * BLOCK + step + 1, settings)
-            for player, optimiser in turns:
-                with matrix_precision(settings.get("precision", "float32")):
-                    loss, found = player.losses(images, inputs)
-                    optimiser.clear()
-                    loss.sum().backward(inputs=player.parameters)
-                optimiser.step(left)
-                recorded |= found
-            yield recorded
+            for _, optimiser in turns:
+                optimiser.set_rate(rate_left(block * BLOCK + step + 1, settings))
+            yield step_with({name: array[step] for name, array in drawn.items()})
 
 
 def build(settings: dict[str, Any], device: torch.device) -> nn.Module:
