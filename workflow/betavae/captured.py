@@ -53,7 +53,8 @@ class Captured:
         self._inputs = {name: value.clone() for name, value in inputs.items()}
         graph = cuda.CUDAGraph()
         try:
-            with cuda.graph(graph):
+            # A capture that fails leaves its own stream current.
+            with cuda.stream(cuda.current_stream()), cuda.graph(graph):
                 self._recorded = self._step(self._inputs)
         except RuntimeError as error:
             job.tell(f"a step cannot be captured as a CUDA graph and runs launch by launch: {error}")
