@@ -13,7 +13,7 @@ from snakemake.utils import update_config
 from betavae.plan import Plan
 from betavae.score import summarise
 from conftest import CONFIG
-from reproduce_paper import Part, draw, merge_summaries, merged_score, overlay, parts_of, run_part
+from reproduce_paper import Part, draw, merge_summaries, merged_score, overlay, parts_of, run_part, start, stop
 from running import TINY
 
 
@@ -109,3 +109,27 @@ def test_a_part_is_made_by_the_workflow_and_one_that_is_cut_off_goes_on(tiny, tm
     assert json.loads((tmp_path / "out" / "metrics" / "beta4.json").read_text()) == score
     assert (tmp_path / "out" / "figure6_right.png").exists()
     assert "1–1" in (tmp_path / "out" / "parts.md").read_text()
+
+
+def test_a_piece_that_ends_within_a_training_keeps_its_state(tiny, tmp_path):
+    """The training, too, is told that time is up: for it alone Snakemake would wait."""
+    part, work, longer = Part("beta4", 1, 1), tmp_path / "work", tmp_path / "longer.yaml"
+    work.mkdir()
+    longer.write_text("{checkpoint_minutes: 0.0001, scales: {tiny: {steps: 10000000}}}")
+    checkpoints, log = work / "results/tiny/checkpoints/beta4", work / "results/tiny/logs/train_beta4.log"
+
+    def last():
+        return max((int(path.stem.removeprefix("step_")) for path in checkpoints.glob("step_*")), default=0)
+
+    reached = []
+    for _ in range(2):
+        with start(tiny, part, work, ["--configfile", str(TINY), str(longer)]) as process:
+            before = last()
+            while last() <= before and process.poll() is None:
+                time.sleep(0.05)
+            stop(process)
+        assert process.returncode
+        assert "stopped by SIGINT after step" in log.read_text()
+        reached.append(last())
+    assert f"goes on after step {reached[0]}," in log.read_text()
+    assert reached[1] > reached[0]

@@ -194,7 +194,7 @@ def test_draws_cover_the_images_uniformly_and_the_noise_is_standard_normal(grid)
 # Divergence -------------------------------------------------------------------------------------------
 
 
-def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits, grid, trained, monkeypatch):
+def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits, grid, trained, monkeypatch, capsys):
     def poison(network, seeds):
         initialise(network, seeds)
         with torch.no_grad():
@@ -203,6 +203,8 @@ def test_a_replica_that_diverges_is_reported_and_leaves_its_siblings_alone(bits,
     initialise = training.initialise
     monkeypatch.setattr(training, "initialise", poison)
     network, history = train(SETTINGS, bits, grid, CPU, "poisoned")
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "diverged" in line]
+    assert said.startswith("poisoned: replicas [1] diverged by step 30 "), "once, while it is still running"
     assert diverged(history.arrays(), network) == [1]
     for replica in (0, 2):
         assert torch.equal(weights(network, replica), weights(trained[0], replica))

@@ -11,6 +11,7 @@ each piece the tables and figures in `folder` are drawn anew from all parts so f
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -117,37 +118,42 @@ def made_by(plan: Plan, part: Part, work: Path) -> dict[str, Any]:
     }
 
 
+def start(plan: Plan, part: Part, work: Path, options: list[str]) -> subprocess.Popen[bytes]:
+    """Start the workflow on a part, in a process group of its own."""
+    config = work / "part.yaml"
+    config.write_text(yaml.safe_dump(overlay(plan, part)), encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(work)]
+    command += ["--cores", "all", "--rerun-incomplete", "--quiet", "rules", *options, str(config), "--"]
+    return subprocess.Popen([*command, *files_of(plan, part).values()], cwd=ROOT, process_group=0)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a run as Ctrl-C in its terminal would: Snakemake and its jobs, which it would otherwise wait for."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def run_part(plan: Plan, part: Part, parts: Path, work: Path, options: list[str], deadline: float) -> bool:
     """Make a part's files in `work` and copy them to `parts`; whether it was done before the deadline.
 
     UserError where the workflow failed.
     """
-    files = files_of(plan, part)
-    config = work / "part.yaml"
-    config.write_text(yaml.safe_dump(overlay(plan, part)), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(work)]
-    command += [
-        "--cores",
-        "all",
-        "--rerun-incomplete",
-        "--quiet",
-        "rules",
-        *options,
-        str(config),
-        "--",
-        *files.values(),
-    ]
-    with subprocess.Popen(command, cwd=ROOT) as process:
+    with start(plan, part, work, options) as process:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            process.wait(PATIENCE)
+            stop(process)
             return False
+        except KeyboardInterrupt:
+            stop(process)
+            raise
     if process.returncode:
         raise UserError(f"{part.name}: the workflow failed (status {process.returncode}), see {work}/.snakemake/log")
     job.write_json(parts / f"{part.name}.made.json", made_by(plan, part, work))
-    for ending, path in files.items():
+    for ending, path in files_of(plan, part).items():
         with job.atomic(parts / f"{part.name}.{ending}") as temporary:
             shutil.copyfile(work / path, temporary)
     for kind in ("codes", "models"):
@@ -272,12 +278,14 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     every = parts_of(plan, at_once)
     options = ["--configfile", *(str(path.absolute()) for path in configfile)]
-    for number, part in enumerate(every, 1):
-        if (folder / "parts" / f"{part.name}.json").exists():
-            continue
+    waiting = [part for part in every if not (folder / "parts" / f"{part.name}.json").exists()]
+    for part in waiting:
+        number = every.index(part) + 1
         print(f"part {number} of {len(every)}: {part.name}", flush=True)
         if not run_part(plan, part, folder / "parts", work, options, deadline):
             print(f"time is up within part {number} of {len(every)}; the same command goes on")
+            if part == waiting[0]:
+                print(f"no part fits a piece: if {work} will not stay, take a smaller --at-once or more --minutes")
             break
     done = [part for part in every if (folder / "parts" / f"{part.name}.json").exists()]
     if done:

@@ -23,40 +23,44 @@ class Captured:
 
     def __init__(self, step: Step) -> None:
         self._step, self._taken = step, 0
-        self._graph: cuda.CUDAGraph | None = None
+        # One stream for all that comes before the first replay: the allocator keeps the blocks of each by themselves.
+        self._aside = cuda.Stream()
+        self._graph, self._captured = cuda.CUDAGraph(), False
         self._inputs: dict[str, Tensor] = {}
         self._recorded: dict[str, Tensor] = {}
 
     def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take one step. What it returns is the caller's own, and stays as it is through later steps."""
-        if self._taken == WARM_UP:
-            self._capture(inputs)
         self._taken += 1
-        if not self._graph:
-            return self._launch(inputs)
+        if self._taken <= WARM_UP:
+            return self._warm_up(inputs)
+        if self._taken == WARM_UP + 1:
+            self._capture(inputs)
+        if not self._captured:
+            return self._step(inputs)
         for name, held in self._inputs.items():
             held.copy_(inputs[name])
         self._graph.replay()
         return {name: value.clone() for name, value in self._recorded.items()}
 
-    def _launch(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take a step as it is, on a stream of its own as steps before a capture have to."""
-        here, aside = cuda.current_stream(), cuda.Stream()
-        aside.wait_stream(here)
-        with cuda.stream(aside):
+    def _warm_up(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take a step as it is, aside as steps before a capture have to be."""
+        here = cuda.current_stream()
+        self._aside.wait_stream(here)
+        with cuda.stream(self._aside):
             recorded = self._step(inputs)
-        here.wait_stream(aside)
+        here.wait_stream(self._aside)
         return recorded
 
     def _capture(self, inputs: dict[str, Tensor]) -> None:
         """Record a step's launches, none of which is carried out."""
         self._inputs = {name: value.clone() for name, value in inputs.items()}
-        graph = cuda.CUDAGraph()
         try:
             # A capture that fails leaves its own stream current.
-            with cuda.stream(cuda.current_stream()), cuda.graph(graph):
+            with cuda.stream(cuda.current_stream()), cuda.graph(self._graph, stream=self._aside):
                 self._recorded = self._step(self._inputs)
+            self._captured = True
         except RuntimeError as error:
-            job.tell(f"a step cannot be captured as a CUDA graph and runs launch by launch: {error}")
-        else:
-            self._graph = graph
+            # That the capture could not be ended hides why.
+            why = " ".join(str(error.__context__ or error).split())
+            job.tell(f"a step cannot be captured as a CUDA graph and runs launch by launch: {why}")

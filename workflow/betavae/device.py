@@ -28,6 +28,7 @@ def pick_device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False  # which torch allows convolutions by default, and nothing else
     print(f"device: {torch.cuda.get_device_name() if name == 'cuda' else name}", flush=True)
     return torch.device(name)
 
@@ -50,13 +51,18 @@ PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "medium"}
 
 @contextlib.contextmanager
 def matrix_precision(name: str) -> Iterator[None]:
-    """Within the block, matrix products of fully connected layers round their factors to this precision."""
-    before = torch.get_float32_matmul_precision()
+    """Within the block, matrix products of fully connected layers round their factors to this precision; convolutions
+    do where it is tf32.
+    """
+    convolutions = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), convolutions.allow_tf32
     torch.set_float32_matmul_precision(PRECISIONS[name])
+    convolutions.allow_tf32 = name == "tf32"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        convolutions.allow_tf32 = before[1]
 
 
 def reduced(factor: Tensor) -> Tensor:

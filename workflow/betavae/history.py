@@ -26,17 +26,28 @@ class History:
         self.seconds = 0.0  # that the processes before the last such resumption took
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
+        self._lost: set[int] = set()  # replicas that `lost` has named
 
-    def add(self, step: int, losses: dict[str, Tensor], last: bool) -> None:
-        """Count in the losses of a step; close a record at every `every`-th step and at the last."""
+    def add(self, step: int, losses: dict[str, Tensor], last: bool) -> bool:
+        """Count in the losses of a step; close a record, and say so, at every `every`-th step and at the last."""
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._summed += 1
-        if step % self.every == 0 or last:
-            self.steps.append(step)
-            for name, total in self._sums.items():
-                self.records.setdefault(name, []).append(total / self._summed)
-            self._sums, self._summed = {}, 0
+        if step % self.every and not last:
+            return False
+        self.steps.append(step)
+        for name, total in self._sums.items():
+            self.records.setdefault(name, []).append(total / self._summed)
+        self._sums, self._summed = {}, 0
+        return True
+
+    def lost(self) -> list[int]:
+        """Replicas whose last record is not finite, each named but once; waits for the device."""
+        last = [values[-1].reshape(len(values[-1]), -1) for values in self.records.values()]
+        finite = torch.stack([each.isfinite().all(1) for each in last]).all(0).tolist()
+        found = [replica for replica, well in enumerate(finite) if not well and replica not in self._lost]
+        self._lost.update(found)
+        return found
 
     def arrays(self) -> dict[str, np.ndarray]:
         """step (records,) and each loss (records, R, …)."""

@@ -84,9 +84,10 @@ def step_of(turns: list[tuple[Player, Optimiser]], settings: dict[str, Any], sto
         for player, optimiser in turns:
             with matrix_precision(precision):
                 loss, found = player.losses(images, inputs)
-                optimiser.clear()
+                optimiser.clear()  # of what a capture that failed has left
                 loss.sum().backward(inputs=player.parameters)
             optimiser.step()
+            optimiser.clear()
             recorded |= found
         return {name: value.detach() for name, value in recorded.items()}
 
@@ -181,7 +182,8 @@ def train(
     noted = noted_signals() if checkpoints else contextlib.nullcontext(lambda: None)
     with job.progress(steps, label, done=done) as bar, noted as stopped_by:
         for step, losses in zip(range(done + 1, steps + 1), iterator, strict=False):
-            run.history.add(step, losses, last=step == steps)
+            if run.history.add(step, losses, last=step == steps) and (lost := run.history.lost()):
+                job.tell(f"{label}: replicas {lost} diverged by step {step} (their losses are not finite)")
             if step in shown:
                 samples = system_of(settings).sheet(run.network, settings).nan_to_num()
                 run.history.sheets.append((step, (samples * 255).round().byte().cpu().numpy()))
@@ -225,7 +227,7 @@ def main(
     arrays = recorded.arrays()
     lost = diverged(arrays, network)
     if lost:
-        job.tell(f"{model.stem}: replicas {lost} diverged (their losses are not finite); they rank lowest")
+        job.tell(f"{model.stem}: replicas {lost} diverged (their losses or weights are not finite); they rank lowest")
     made = {
         "settings": settings,
         "diverged": json.dumps(lost),
