@@ -32,8 +32,8 @@ def test_the_table_of_settings_names_each_with_its_range_and_its_value_at_each_s
     text = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if row.startswith("| `")]
     rows = {key: others for key, *others in cells}
-    assert rows["`infogan.steps`"][1:] == ["integer ≥ 1 and ≤ 100000000", "60", "2000", "100000"]
-    assert rows["`grid`"][2:] == ["thin", "full", "full"]
+    assert rows["`infogan.steps`"][1:] == ["integer ≥ 1 and ≤ 100000000", "60", "2000", "100000", "100000"]
+    assert rows["`grid`"][2:] == ["thin", "full", "full", "full"]
     assert rows["`device`"] == ["Where networks run; auto is cuda where there is one", "one of auto, cpu, cuda", "auto"]
     assert rows["`classifier.penalty`"][2:] == ["", "1.0"]
     assert rows["`sweep.betas`"][1] == "list of number > 0"

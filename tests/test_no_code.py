@@ -112,7 +112,10 @@ def test_a_target_that_is_meant_for_a_shell_is_refused_and_named(tmp_path, targe
 
 
 CONFIGS = [
-    (["--config", "scale=$(touch pwned)"], ["`scale` is '$(touch pwned)'", "expected one of smoke, laptop, paper"]),
+    (
+        ["--config", "scale=$(touch pwned)"],
+        ["`scale` is '$(touch pwned)'", "expected one of smoke, laptop, paper, strict"],
+    ),
     (["--config", "scale=../data"], ["`scale` is '../data'", "expected one of"]),
     (["--config", "device=cpu;touch pwned"], ["`device` is 'cpu;touch pwned'", "expected one of auto, cpu, cuda"]),
     (["--config", "original_dataset=$(touch pwned).h5"], ["`original_dataset` is '$(touch pwned).h5'", "no such file"]),

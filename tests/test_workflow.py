@@ -42,7 +42,7 @@ def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, targ
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--config", "scale=papr"], ["scale", "papr", "smoke, laptop, paper"]),
+        (["--config", "scale=papr"], ["scale", "papr", "smoke, laptop, paper, strict"]),
         (["--config", "devise=cpu"], ["devise", "did you mean `device`"]),
         (["--config", "threads=many"], ["threads", "many", "integer"]),
     ],

@@ -1,6 +1,6 @@
 """Figure 6 at the scale `paper`, unattended and in pieces: the rows of its left half first, then the sweep.
 
-    python workflow/reproduce_paper.py --minutes 10 --at-once 5
+    python workflow/reproduce_paper.py --minutes 10 --at-once 2
 
 Each part, some seeds of one model, is trained, encoded and scored by the workflow in `work`, a folder that need not
 outlive the piece. What a part leaves in `folder` is small: its metric file and summary; no weights, no codes. The same

@@ -14,6 +14,7 @@ from betavae import style
 from betavae.factor_shares import LIVE_KL
 from betavae.images import unpack
 from betavae.metric_file import best_replica, seed_means
+from betavae.names import FULL_SCALES
 from betavae.shapes import PIXELS, SIDE
 from betavae.tables import write_table
 
@@ -151,7 +152,7 @@ def main(
         latents: sorted((p for p in points if p.latents == latents), key=lambda p: p.beta)
         for latents in sorted({p.latents for p in points})
     }
-    claim = "" if chosen["scale"] == "paper" else "too few steps and points to show the paper's inverted U"
+    claim = "" if chosen["scale"] in FULL_SCALES else "too few steps and points to show the paper's inverted U"
     caption = f"# Figure 6 right: score over β and latent size, scale `{chosen['scale']}`" + (
         f"\n\n{claim}" * bool(claim)
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 from betavae import job
 from betavae.figure6_left import difference, percent
+from betavae.names import FULL_SCALES
 from betavae.paper import FIGURE6_LEFT, label
 from betavae.tables import images_a_step
 
 NEAR = 0.02  # a score this close to the paper's mean counts as its equal
-FULL = "paper"  # the scale that is the paper's protocol
 
 
 def listed(words: list[str]) -> str:
@@ -63,8 +63,9 @@ def how_near(scores: dict[str, dict[str, Any]], scale: str) -> str:
         farthest = max(gaps, key=lambda model: abs(gaps[model]))
         gap = f"{100 * gaps[farthest]:+.1f}".replace("-", "−")
         said += f", farthest from it is {label(farthest)} ({gap} points)"
-    if scale != FULL:
-        said += f"; only the scale ``{FULL}`` is the paper's protocol, a smaller one is not meant to reach its numbers"
+    if scale not in FULL_SCALES:
+        protocol = f"only the scale ``{FULL_SCALES[0]}`` is the paper's protocol"
+        said += f"; {protocol}, a smaller one is not meant to reach its numbers"
     return f"{said}."
 
 

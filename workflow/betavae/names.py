@@ -14,6 +14,8 @@ ALLOWED = (
     f"beta<number> with any β > 0 in its shortest form (beta4, beta0.5), {', '.join(NAMED_MODELS)}, and the names "
     "under `representations` in the config"
 )
+# Scales that are the paper's protocol.
+FULL_SCALES = ("paper", "strict")
 # The true factors but for rotation: what the paper's metric does not see.
 BLIND_SPOT = "no_rotation"
 # Figure 8's training sets: the kind of thinning, and the least and the largest number that it takes (see `subset`).
