@@ -163,7 +163,7 @@ rule all:
 
 
 onsuccess:
-    if Path("results/figures/figure6_left.png").exists():
-        print(
-            f"Figures are in results/figures, tables in results/tables, scores in results/metric_*.json (scale {plan.scale})"
-        )
+    places = {"figures": "results/figures", "tables": "results/tables", "scores": "results/metric_*.json"}
+    found = ", ".join(f"{what} in {place}" for what, place in places.items() if any(Path().glob(place)))
+    if found:
+        print(f"Done: {found} (scale {plan.scale})")

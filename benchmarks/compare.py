@@ -11,7 +11,7 @@ import itertools
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
@@ -19,13 +19,12 @@ from typing import Any
 import cyclopts
 import torch
 import torch.nn.functional as F
-from floor import SMALL, elapsed, settings_of
+from floor import elapsed, settings_of, small_run
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from betavae.device import prepare_cpu, unpack_floats
-from betavae.estimate import sample_images
-from betavae.train import build, take_turns, training_steps
+from betavae.estimate import sample_grid, sample_images
 
 BATCHES = {"cpu": 2, "cuda": 50}  # of one sample, and of an epoch of pythae's
 
@@ -44,7 +43,7 @@ def plain_layers(settings: dict[str, Any]) -> tuple[nn.Sequential, nn.Sequential
 
 def images(settings: dict[str, Any], device: str) -> Tensor:
     """Float images (n, 4096), as many as an epoch of a sample has."""
-    return unpack_floats(torch.from_numpy(sample_images(SMALL)[: BATCHES[device] * settings["batch"]]))
+    return unpack_floats(torch.from_numpy(sample_images(sample_grid(settings))[: BATCHES[device] * settings["batch"]]))
 
 
 def optimiser_options(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -57,9 +56,7 @@ def optimiser_options(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def ours(settings: dict[str, Any], device: str) -> Callable[[], Any]:
     """This project's training, all replicas together."""
     prepare_cpu(settings["threads"])
-    on = torch.device(device)
-    turns = take_turns(build(settings, on), settings)
-    steps: Iterator = training_steps(turns, settings, sample_images(SMALL), SMALL, on)
+    _, steps, _ = small_run(settings, torch.device(device))
     return lambda: [next(steps) for _ in range(BATCHES[device])]
 
 

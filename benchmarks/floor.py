@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,17 +16,16 @@ from typing import Any
 import cyclopts
 import torch
 import yaml
+from torch.nn import Module
 from torch.utils.flop_counter import FlopCounterMode
 
 from betavae.device import matrix_precision, pick_device, prepare_cpu
-from betavae.estimate import sample_images
-from betavae.factors import FactorGrid
+from betavae.estimate import sample_grid, sample_images
 from betavae.plan import Plan
 from betavae.stacked import LitLinear
 from betavae.train import build, take_turns, training_steps
 
 ROOT = Path(__file__).parents[1]
-SMALL = FactorGrid.thinned({"orientation": 8, "posX": 4, "posY": 4})  # what images show does not matter to a clock
 # Arrays of the weights' size that a step must read or write: weights forward, weights backward, gradients written; then
 # the optimiser reads gradients, weights and its state, and writes weights and state.
 PASSES = {"adagrad": 3 + 5, "adam": 3 + 7}
@@ -52,16 +51,20 @@ def _linear(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * math.prod(x) * weight[0]
 
 
+def small_run(settings: dict[str, Any], device: torch.device) -> tuple[Module, Iterator[Any], int]:
+    """A network, its training's steps on a small set of images, and the bytes of those: to a clock no image matters."""
+    grid = sample_grid(settings)
+    images, network = sample_images(grid, settings.get("colours")), build(settings, device)
+    return network, training_steps(take_turns(network, settings), settings, images, grid, device), images.nbytes
+
+
 def work(settings: dict[str, Any], lit_rows: bool) -> Work:
     """Count one step, as it runs on a CPU in float32.
 
     lit_rows: whether the first layer adds up the rows that an image lights (those additions are not counted) or is a
     dense product.
     """
-    cpu = torch.device("cpu")
-    network = build(settings, cpu)
-    turns = take_turns(network, settings)
-    steps = training_steps(turns, settings | {"precision": "float32"}, sample_images(SMALL), SMALL, cpu)
+    network, steps, _ = small_run(settings | {"precision": "float32"}, torch.device("cpu"))
     with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: _linear}) as counter:
         next(steps)
     weights = sum(parameter.numel() for parameter in network.parameters())
@@ -119,8 +122,7 @@ def main(
     if on.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    turns = take_turns(build(settings, on), settings)
-    iterator = training_steps(turns, settings, sample_images(SMALL), SMALL, on)
+    _, iterator, shown = small_run(settings, on)
     achieved = seconds(lambda: [next(iterator) for _ in range(TOGETHER)], on, steps // TOGETHER) / TOGETHER
     print(
         f"{model}, scale {scale}, {replicas} replicas, batch {settings['batch']}, {precision}, "
@@ -134,10 +136,9 @@ def main(
         f"floor ÷ achieved {floor / achieved:.2f}"
     )
     if on.type == "cuda":
-        shown = 1e-9 * sample_images(SMALL).nbytes
         print(
-            f"GPU memory: {1e-9 * torch.cuda.max_memory_reserved():.2f} GB, and 0.38 GB for all images "
-            f"in place of the {shown:.2f} GB here"
+            f"GPU memory: {1e-9 * torch.cuda.max_memory_reserved():.2f} GB, and 0.38 GB for all 2D shapes "
+            f"in place of the {1e-9 * shown:.2f} GB of images here"
         )
 
 

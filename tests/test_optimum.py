@@ -1,10 +1,8 @@
 """benchmarks/optimum.py and rim.py: taught codes, a training that is drawn to them and let go, the rim of positions."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
-import pytest
+import optimum
+import rim
 import torch
 
 from betavae.device import floats
@@ -29,23 +27,6 @@ SETTINGS = {
 }
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"benchmarks/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def optimum():
-    return script("optimum")
-
-
-@pytest.fixture(scope="module")
-def rim():
-    return script("rim")
-
-
 def distance(run, bits, targets):
     """Mean squared distance of the first posterior means to what they are drawn to, (R, latents)."""
     with torch.no_grad():
@@ -53,7 +34,7 @@ def distance(run, bits, targets):
     return (mean[..., : targets.shape[1]].numpy() - targets) ** 2
 
 
-def test_the_codes_that_are_taught_are_clean(optimum):
+def test_the_codes_that_are_taught_are_clean():
     grid = FactorGrid.thinned({"posX": 4, "posY": 4})
     codes = optimum.factor_codes(grid)
     found = responses(codes, grid)
@@ -65,12 +46,12 @@ def test_the_codes_that_are_taught_are_clean(optimum):
     np.testing.assert_array_equal(optimum.factor_codes(grid, rotation=False), codes[:, :3])
 
 
-def test_the_pull_is_held_and_then_ends(optimum):
+def test_the_pull_is_held_and_then_ends():
     assert [optimum.pull_at(step, 100, 8.0) for step in (1, 50, 75, 100, 101, 500)] == [8, 8, 4, 0, 0, 0]
     assert optimum.pull_at(1, 0, 8.0) == 0
 
 
-def test_a_pull_draws_the_means_and_none_changes_nothing(optimum, bits, grid):
+def test_a_pull_draws_the_means_and_none_changes_nothing(bits, grid):
     targets = optimum.factor_codes(grid)
     runs = {}
     for name, strength in (("free", None), ("let go", 0.0), ("drawn", 50.0)):
@@ -88,7 +69,7 @@ def test_a_pull_draws_the_means_and_none_changes_nothing(optimum, bits, grid):
     assert (drawn < free).all()
 
 
-def test_the_rim_is_left_out_on_every_side(rim):
+def test_the_rim_is_left_out_on_every_side():
     grid = FactorGrid.thinned({"posX": 4, "posY": 4, "orientation": 8})
     classes = grid.classes()
     codes, inner = rim.within(classes.astype(np.float32), grid, 2)

@@ -71,7 +71,7 @@ def test_parts_add_up_to_the_scores_of_all_seeds():
     assert found["diverged"] == [2]
     assert found["settings"]["replicas"] == 5
     np.testing.assert_allclose(found["confusion"], [[0.75, 0.25]])
-    assert [one["seconds"] for one in found["provenance"]] == [0, 1]
+    assert [one["seconds"] for one in found["provenance"]["parts"]] == [0, 1]
     alone = part_score(values[:2], None)
     assert merged_score([alone], 0.5) is alone
 

@@ -191,7 +191,9 @@ def test_a_metric_file_keeps_the_contract(finished):
     assert score["paper"] == {"mean": 0.9923, "std": 0.001, "grade": "A", "std_grade": "A"}
     assert score["settings"]["pairs"] == 5
     assert score["settings"]["representation"]["beta"] == 4
-    assert {"git_commit", "code_digest", "versions", "device", "seconds"} <= score["provenance"].keys()
+    codes = score["provenance"]["codes"]
+    for made in (score["provenance"], codes, codes["training"]):
+        assert {"git_commit", "code_digest", "versions", "device", "seconds"} <= made.keys()
 
 
 def test_codes_follow_the_contract_and_those_of_the_sweep_are_gone(finished):

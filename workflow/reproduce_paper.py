@@ -26,7 +26,6 @@ import cyclopts
 import h5py
 import numpy as np
 import yaml
-from safetensors import safe_open
 from snakemake.utils import update_config
 
 from betavae import figure6_left, figure6_right, job
@@ -105,12 +104,9 @@ def made_by(plan: Plan, part: Part, work: Path) -> dict[str, Any]:
     Seconds are those of training, codes and score on the wall, interrupted trainings counted whole.
     """
     steps = [read_json(work / plan.score(part.model))["provenance"]]
-    summary, model = work / plan.summary(part.model), work / plan.trained(part.model)
     if re.fullmatch(NETWORK, part.model):
-        with h5py.File(summary) as file:
-            steps.append(json.loads(file.attrs["provenance"]))
-        with safe_open(model, framework="np") as file:
-            steps.append(json.loads(file.metadata()["provenance"]))
+        codes = steps[0]["codes"]
+        steps += [codes, codes["training"]]
     return {
         "device": steps[-1]["device"],
         "commit": steps[-1]["git_commit"],
@@ -188,7 +184,7 @@ def merged_score(scores: Sequence[dict[str, Any]], keep: float) -> dict[str, Any
         "diverged": diverged,
         "confusion": np.mean(confusions, axis=0) if confusions else None,
         "settings": scores[0]["settings"] | {"replicas": rows[-1][0] + 1},
-        "provenance": [score["provenance"] for score in scores],
+        "provenance": {"parts": [score["provenance"] for score in scores]},
     }
 
 

@@ -13,7 +13,7 @@ from betavae import job
 from betavae.codes import write_codes
 from betavae.device import floats, pick_device, prepare_cpu
 from betavae.image_files import chunks, open_data
-from betavae.models import load_model
+from betavae.models import load_model, provenance_of
 from betavae.stream import stream
 from betavae.systems import Network
 from betavae.vae import kl_per_latent
@@ -55,7 +55,8 @@ def main(
     network, trained = load_model(model, on)
     shape = (len(trained["seeds"]), grid.images, network.latents)
     kl = torch.zeros(shape[0], shape[2], dtype=torch.float64, device=on)
-    made = {"provenance": json.dumps(job.provenance("encode", trained["system"], device=str(on)))}
+    made_by = job.provenance("encode", trained["system"], device=str(on)) | {"training": provenance_of(model)}
+    made = {"provenance": json.dumps(made_by)}
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": model.name}
     names = ("mean", "logvar") if network.posterior else ("mean",)
     with (

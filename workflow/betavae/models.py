@@ -36,6 +36,12 @@ def check_weights(file: Any, settings: dict[str, Any]) -> None:
             raise ValueError(f"{name} is {file.get_slice(name).get_dtype()}, expected F32")
 
 
+def provenance_of(path: Path) -> dict[str, Any] | None:
+    """What made a model that `load_model` reads, if it says so."""
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata().get("provenance", "null"))
+
+
 def load_model(path: Path, device: torch.device, replica: int | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The network on `device`, ready to be evaluated, and its settings: all replicas, or one of them alone.
 

@@ -1,0 +1,43 @@
+"""The scripts that measure: what they count and compare, not how fast it is."""
+
+import math
+
+import compare
+import floor
+import pytest
+import torch
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_the_floor_counts_every_product_of_table_1(replicas):
+    settings = floor.settings_of("smoke", "beta4", replicas, width=48, batch=512, optimiser="adagrad")
+    inner = 48 * 48 + 48 * 20 + 10 * 48 + 2 * 48 * 48 + 48 * 4096
+    weights = 4096 * 48 + inner + 48 * 5 + 20 + 4096
+    # Forward, the inputs' gradient and the weights'; images have none. The last layer's bias gets its by a product too.
+    dense = 2 * 512 * replicas * (3 * inner + 2 * 4096 * 48 + 4096)
+    found = floor.work(settings, lit_rows=False)
+    assert found.operations == dense
+    assert found.bytes == 4 * 8 * weights * replicas
+    lit = floor.work(settings, lit_rows=True)
+    assert lit.operations == dense - 4 * 512 * replicas * 4096 * 48
+
+
+@pytest.mark.parametrize("model", ["beta4", "infogan", "dcign", "standin_celeba_beta250", "standin_chairs_infogan"])
+def test_there_is_a_floor_for_every_network(model):
+    _, steps, shown = floor.small_run(floor.settings_of("smoke", model, 2), CPU)
+    assert all(torch.isfinite(value).all() for value in next(steps).values())
+    assert shown
+
+
+def test_all_contenders_train_the_same_network():
+    settings = floor.settings_of("smoke", "beta4", 1, threads=1)
+    ours, _, _ = floor.small_run(settings, CPU)
+    theirs = compare.plain_layers(settings)
+    counted = [sum(math.prod(p.shape) for p in part.parameters()) for part in (ours, torch.nn.ModuleList(theirs))]
+    assert counted[0] == counted[1]
+    for make in (compare.ours, compare.plain):
+        make(settings, "cpu")()
+    pytest.importorskip("pythae", reason="pythae is for benchmarks only: benchmarks/requirements.txt")
+    compare.pythae(settings, "cpu")()
