@@ -2,10 +2,13 @@
 
 import math
 
+import bars
 import compare
 import floor
 import pytest
 import torch
+
+from betavae.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -41,3 +44,19 @@ def test_all_contenders_train_the_same_network():
         make(settings, "cpu")()
     pytest.importorskip("pythae", reason="pythae is for benchmarks only: benchmarks/requirements.txt")
     compare.pythae(settings, "cpu")()
+
+
+def test_bars_are_read_from_a_run_and_say_what_is_missed(tmp_path):
+    jobs = {"data/full/benchmarks/dataset": 17, "smoke/benchmarks/train_beta4": 60, "smoke/benchmarks/encode_beta4": 2}
+    for name, seconds in jobs.items():
+        path = tmp_path / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t{100 * seconds}\t{seconds}\n")
+    with pytest.raises(UserError, match=r"zdiff_beta4\.tsv is missing; expected a complete run"):
+        list(bars.bars(tmp_path, "smoke", 10))
+    (tmp_path / "smoke/benchmarks/zdiff_beta4.tsv").write_text("s\tmax_rss\tcpu_time\n9\t500\t9\n")
+    said = [str(bar) for bar in bars.bars(tmp_path, "smoke", 10)]
+    assert "data set (HDF5, bits), wall time: 17 s (bar 30, met)" in said
+    assert "training β = 4, memory: 6000 MB (bar 1500, MISSED)" in said
+    assert "30 metric evaluations, CPU time: 9 s (bar 30, met)" in said
+    assert "all jobs, no pictures among them, CPU time: 1.467 min (bar 35, met)" in said

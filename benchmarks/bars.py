@@ -1,0 +1,98 @@
+"""The bars that a run answers by itself, from the benchmark files that Snakemake left in `results/`.
+
+python benchmarks/bars.py --scale laptop
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cyclopts
+from floor import ceilings, settings_of
+
+from betavae.cost import measured
+from betavae.device import pick_device, prepare_cpu
+from betavae.errors import UserError
+
+IMAGES, PIXELS = 737_280, 4096  # of the whole data set
+
+
+class Bar(NamedTuple):
+    """What is measured, how much it was, its unit, and what it may be at most (None: no bar is set)."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    def __str__(self) -> str:
+        """One line: what, how much, and whether the bar is met."""
+        said = f"{self.what}: {self.value:.4g} {self.unit}"
+        if self.limit is None:
+            return said
+        return f"{said} (bar {self.limit:g}, {'met' if self.value <= self.limit else 'MISSED'})"
+
+
+def job(folder: Path, name: str) -> dict[str, float]:
+    """What Snakemake measured of a job; UserError where it has not run."""
+    path = folder / f"{name}.tsv"
+    if not path.exists():
+        raise UserError(f"{path} is missing; expected a complete run, as `snakemake --cores 2 all` makes one")
+    return measured(path)
+
+
+def encoding(scale: str, model: str) -> float:
+    """Seconds of one thread that the encoder's products take at the ceiling for all images and replicas, dense."""
+    settings = settings_of(scale, model, 1)
+    width, latents = settings["width"], settings["latents"]
+    per_second, _ = ceilings(pick_device("cpu"), "float32")
+    return 2 * IMAGES * (PIXELS * width + width * width + 2 * width * latents) / per_second
+
+
+def bars(results: Path, scale: str, replicas: int) -> Iterator[Bar]:
+    """Each bar, as the last run of its jobs left it.
+
+    replicas: seeds of β = 4, each with three classifiers.
+    """
+    own, data, shared = (results / folder / "benchmarks" for folder in (scale, "data/full", "."))
+    made = job(data, "dataset")
+    yield Bar("data set (HDF5, bits), wall time", made["wall"], "s", 30)
+    yield Bar("data set (HDF5, bits), CPU time", made["cpu"], "s", 60)
+    yield Bar("data set (HDF5, bits), memory", made["memory"], "MB", 1500)
+    if (data / "dataset_npz.tsv").exists():
+        yield Bar("the NPZ on top, wall time", job(data, "dataset_npz")["wall"], "s", max(0.0, 30 - made["wall"]))
+    yield Bar("training β = 4, memory", job(own, "train_beta4")["memory"], "MB", 1500)
+    yield Bar(f"{3 * replicas} metric evaluations, CPU time", job(own, "zdiff_beta4")["cpu"], "s", 3 * replicas)
+    codes = job(own, "encode_beta4")["cpu"]
+    yield Bar(f"codes of β = 4, {replicas} replicas, CPU time", codes, "s")
+    yield Bar("their dense products at the ceiling ÷ that", replicas * encoding(scale, "beta4") / codes, "")
+    files = [path for folder in (own, shared, *results.glob("data/*/benchmarks")) for path in folder.glob("*.tsv")]
+    whole = sum(measured(path)["cpu"] for path in files) / 60
+    if any(results.glob("data/standin_*")):
+        yield Bar("all jobs, pictures among them, CPU time", whole, "min")
+    else:
+        yield Bar("all jobs, no pictures among them, CPU time", whole, "min", 35)
+
+
+def main(*, results: Path = Path("results"), scale: str = "laptop", replicas: int = 10) -> None:
+    """Print each bar and what the last run of its jobs took.
+
+    Parameters
+    ----------
+    results: the folder of the run.
+    scale: its scale.
+    replicas: its seeds of β = 4.
+    """
+    prepare_cpu(1)
+    try:
+        for bar in bars(results, scale, replicas):
+            print(bar)
+    except UserError as error:
+        sys.exit(f"bars: {error}")
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
