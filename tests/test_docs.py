@@ -64,12 +64,16 @@ def test_citation_names_this_version_and_the_paper():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def headings(document):
+    """What links to a document's headings end in."""
+    heads = [line.lstrip("# ").lower() for line in document.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+    return {re.sub(r"[^\w\- ]", "", head).replace(" ", "-") for head in heads}
+
+
 def test_links_between_documents_lead_somewhere():
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for document in [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]:
         text = document.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)", text):
-            assert not target or (document.parent / target).exists(), f"{document.name}: {target}"
-        heads = [line.lstrip("# ").lower() for line in text.splitlines() if line.startswith("#")]
-        headings = {re.sub(r"[^\w\- ]", "", head).replace(" ", "-") for head in heads}
-        for anchor in re.findall(r"\]\(#([^)]*)\)", text):
-            assert anchor in headings, f"{document.name}: #{anchor}"
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+            led = document.parent / target if target else document
+            assert led.exists(), f"{document.name}: {target}"
+            assert not anchor or anchor in headings(led), f"{document.name}: {target}#{anchor}"
