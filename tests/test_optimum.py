@@ -1,8 +1,8 @@
-"""benchmarks/optimum.py and rim.py: taught codes, a training that is drawn to them and let go, the rim of positions."""
+"""benchmarks/optimum.py and parts.py: codes that are taught and let go, and the parts of codes that are scored."""
 
 import numpy as np
 import optimum
-import rim
+import parts
 import torch
 
 from betavae.device import floats
@@ -72,11 +72,16 @@ def test_a_pull_draws_the_means_and_none_changes_nothing(bits, grid):
 def test_the_rim_is_left_out_on_every_side():
     grid = FactorGrid.thinned({"posX": 4, "posY": 4, "orientation": 8})
     classes = grid.classes()
-    codes, inner = rim.within(classes.astype(np.float32), grid, 2)
+    codes, inner = parts.within(classes.astype(np.float32), grid, 2)
     assert inner.sizes == (3, 6, 5, 4, 4)
     kept = ((classes[:, 3:] >= 2) & (classes[:, 3:] < 6)).all(1)
     np.testing.assert_array_equal(codes, classes[kept])
     np.testing.assert_array_equal(inner.factor_values(), grid.factor_values()[kept])
-    whole, same = rim.within(classes, grid, 0)
-    assert same.sizes == grid.sizes
-    np.testing.assert_array_equal(whole, classes)
+
+
+def test_dead_latents_are_left_out_whether_or_not_there_is_a_posterior():
+    codes = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32) * np.float32([1, 0.2, 0.05])
+    variance = np.float32([0.01, 0.96, 0.99])  # 1.8, 0.02 and 0.001 nats
+    alone = parts.live_alone(codes, np.broadcast_to(np.log(variance), codes.shape))
+    np.testing.assert_array_equal(alone, codes * np.float32([1, 0, 0]))
+    np.testing.assert_array_equal(parts.live_alone(codes, None), codes * np.float32([1, 1, 0]))
