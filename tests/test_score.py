@@ -218,6 +218,14 @@ def test_codes_read_back_as_written(tmp_path, grid):
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
+def test_what_made_codes_is_asked_once_they_are_all_there(tmp_path):
+    done = []
+    with write_codes(tmp_path / "a.h5", (1, 10, 3), provenance=lambda: {"seconds": len(done)}, scale="smoke"):
+        done.append("codes")
+    attributes = StoredCodes(tmp_path / "a.h5", 10).attributes
+    assert attributes == {"scale": "smoke", "provenance": '{"seconds": 1}'}
+
+
 def interrupted(path, failure):
     """Write codes and fail on the way."""
     with write_codes(path, (1, 10, 3)) as arrays:

@@ -296,3 +296,5 @@ if __name__ == "__main__":
         app()
     except UserError as error:
         sys.exit(f"reproduce_paper: {error}")
+    except KeyboardInterrupt:
+        sys.exit("reproduce_paper: stopped; the same command goes on where it was")

@@ -143,7 +143,10 @@ def _parts(points: int, numbers_a_point: int) -> Iterator[slice]:
 def write_codes(
     path: Path, shape: tuple[int, int, int], names: tuple[str, ...] = ("mean",), **attributes: Any
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Arrays (replicas, images, M) float32 to fill, mapped into a codes file that appears when the block ends."""
+    """Arrays (replicas, images, M) float32 to fill, mapped into a codes file that appears when the block ends.
+
+    attributes: as text, all else as JSON; of functions what they return then (see `job.settled`).
+    """
     with job.atomic(path) as part:
         with h5py.File(part, "w") as file:
             offsets = {}
@@ -153,9 +156,11 @@ def write_codes(
                 offsets[name] = data.id.get_offset()
             if "group" in attributes:
                 file["group"] = np.asarray(attributes.pop("group"), np.int64)
-            file.attrs.update({k: v if isinstance(v, str) else json.dumps(v) for k, v in attributes.items()})
         job.reserve(part)
         arrays = {name: np.memmap(part, np.float32, "r+", offset, shape) for name, offset in offsets.items()}
         yield arrays
         for array in arrays.values():
             array.flush()
+        with h5py.File(part, "r+") as file:
+            for name, value in job.settled(attributes).items():
+                file.attrs[name] = value if isinstance(value, str) else json.dumps(value)

@@ -193,7 +193,6 @@ def write(
         ThreadPoolExecutor(threads) as pool,
         job.progress(grid.images, f"data set {h5.parent.name}", "image") as bar,
     ):
-        file.attrs.update(attributes)
         options = {"compression": "gzip", "compression_opts": COMPRESSION, "shuffle": True}
         for name, array in zip(("values", "classes"), latents(grid), strict=True):
             file.create_dataset(f"latents/{name}", data=array, chunks=(min(len(array), 16384), 6), **options)
@@ -218,6 +217,7 @@ def write(
             bar.update(block)
         write_waiting(leave=0)
         packed.flush()
+        file.attrs.update(job.settled(attributes))
 
 
 def main(*, h5: Path, bits: Path, strides: str, original: Path | None = None, threads: int = 1) -> None:
@@ -232,5 +232,5 @@ def main(*, h5: Path, bits: Path, strides: str, original: Path | None = None, th
     grid = FactorGrid.thinned(stride_of)
     source = f"original file {original.name}" if original else "synthesised by betavae.shapes"
     blocks = original_blocks(original, stride_of) if original else rendered_blocks(grid)
-    made = {"strides": strides, "provenance": json.dumps(job.provenance("dataset"))}
+    made = {"strides": strides, "provenance": lambda: json.dumps(job.provenance("dataset"))}
     write(h5, bits, grid, blocks, metadata(grid, source) | made, threads)

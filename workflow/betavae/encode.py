@@ -55,12 +55,15 @@ def main(
     network, trained = load_model(model, on)
     shape = (len(trained["seeds"]), grid.images, network.latents)
     kl = torch.zeros(shape[0], shape[2], dtype=torch.float64, device=on)
-    made_by = job.provenance("encode", trained["system"], device=str(on)) | {"training": provenance_of(model)}
-    made = {"provenance": json.dumps(made_by)}
+
+    def provenance() -> str:
+        made_by = job.provenance("encode", trained["system"], device=str(on))
+        return json.dumps(made_by | {"training": provenance_of(model)})
+
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": model.name}
     names = ("mean", "logvar") if network.posterior else ("mean",)
     with (
-        write_codes(codes, shape, names, settings=trained, **about, **made) as arrays,
+        write_codes(codes, shape, names, settings=trained, provenance=provenance, **about) as arrays,
         job.progress(grid.images, f"{model.stem}: codes", "image") as bar,
     ):
         for images, pixels, columns in chunks(stored, grid):
@@ -83,4 +86,4 @@ def main(
         file["examples/image"] = examples
         file["examples/original"] = stored[examples]
         file["examples/reconstruction"] = (decoded * 255).round().byte().cpu().numpy()
-        file.attrs.update(about | made | {"settings": json.dumps(trained)})
+        file.attrs.update(about | {"provenance": provenance(), "settings": json.dumps(trained)})

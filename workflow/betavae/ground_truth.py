@@ -17,7 +17,7 @@ def main(*, dataset: Path, codes: Path, settings: str) -> None:
     columns = [FACTORS.index(factor) for factor in chosen.get("factors", FACTORS)]
     grid = open_grid(dataset)
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": "true factors"}
-    made = {"settings": settings, "provenance": job.provenance("ground_truth")}
+    made = {"settings": settings, "provenance": lambda: job.provenance("ground_truth")}
     values = grid.factor_values()[:, columns]
     with write_codes(codes, (1, grid.images, len(columns)), **about, **made) as arrays:
         arrays["mean"][0] = (values - values.min(0)) / (values.max(0) - values.min(0))

@@ -48,7 +48,7 @@ def main(*, bits: Path, dataset: Path, gram: Path, codes: Path, settings: str) -
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": "FastICA"}
     made = {
         "settings": settings,
-        "provenance": job.provenance("ica"),
+        "provenance": lambda: job.provenance("ica"),
         "group": np.repeat(range(len(pairs)), len(seeds)),
     }
     with (

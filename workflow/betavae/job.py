@@ -215,6 +215,13 @@ def provenance(*steps: str, device: str = "cpu", seconds_before: float = 0.0) ->
     }
 
 
+def settled(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a file that is complete: those that are functions asked now, as a `provenance` whose seconds are to
+    be all of the job's.
+    """
+    return {name: value() if callable(value) else value for name, value in attributes.items()}
+
+
 def log_header(step: str, arguments: list[str]) -> None:
     """Open the log: what runs, with which code, versions and settings, and where, unless the step itself finds out."""
     print(f"betavae {step}, code {code_digest(step)}, {versions()}", file=sys.stderr)

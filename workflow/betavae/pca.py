@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def main(*, bits: Path, dataset: Path, gram: Path, codes: Path, variance: Path, 
     chosen = json.loads(settings)
     grid = open_grid(dataset)
     fitted = whitening(*read_gram(gram), components=chosen["latents"])
-    made = job.provenance("pca")
+    made = functools.partial(job.provenance, "pca")
     shape = (1, grid.images, chosen["latents"])
     about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": "PCA"}
     with write_codes(codes, shape, settings=settings, provenance=made, **about) as arrays:
@@ -74,6 +75,6 @@ def main(*, bits: Path, dataset: Path, gram: Path, codes: Path, variance: Path, 
             "explained_variance": explained,
             "each": fitted.explained,
             "paper": PCA_EXPLAINED_VARIANCE.as_dict(),
-            "provenance": made,
+            "provenance": made(),
         },
     )

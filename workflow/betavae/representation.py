@@ -88,8 +88,8 @@ def main(*, representation: Path, dataset: Path, codes: Path, settings: str) -> 
                 mean = file["mean"]
             shape = check_layout(mean, images)
             about = {"scale": chosen["scale"], "dataset": dataset.parent.name, "origin": representation.name}
-            made = {"settings": {"file": str(representation)}, "provenance": job.provenance("representation")}
-            with write_codes(codes, shape, **about, **made) as arrays:
+            about |= {"settings": {"file": str(representation)}, "provenance": lambda: job.provenance("representation")}
+            with write_codes(codes, shape, **about) as arrays:
                 for replica, part, found in finite_parts(mean):
                     arrays["mean"][replica, part] = found
     except UserError as error:
