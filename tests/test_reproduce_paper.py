@@ -10,10 +10,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from betavae.errors import UserError
 from betavae.plan import Plan
 from betavae.score import summarise
 from conftest import CONFIG
-from reproduce_paper import Part, draw, merge_summaries, merged_score, overlay, parts_of, run_part, start, stop
+from reproduce_paper import Part, draw, is_done, merge_summaries, merged_score, overlay, parts_of, run_part, start, stop
 from running import TINY
 
 
@@ -105,6 +106,11 @@ def test_a_part_is_made_by_the_workflow_and_one_that_is_cut_off_goes_on(tiny, tm
     assert re.fullmatch(r"[0-9a-f]{40}\+?|unknown", made["commit"])
     assert made["seconds"] > score["provenance"]["seconds"]
     assert not list((work / "results" / "tiny" / "codes").iterdir())
+    assert is_done(tiny, part, parts)
+    assert not is_done(tiny, Part("beta4", 2, 1), parts)
+    tiny.preset("tiny")["learning_rate"] = 0.5
+    with pytest.raises(UserError, match=r"1-1\.json: representation\.learning_rate is .*, expected 0\.5; take"):
+        is_done(tiny, part, parts)
     draw(tiny, tmp_path / "out", [part])
     assert json.loads((tmp_path / "out" / "metrics" / "beta4.json").read_text()) == score
     assert (tmp_path / "out" / "figure6_right.png").exists()

@@ -10,6 +10,7 @@ each piece the tables and figures in `folder` are drawn anew from all parts so f
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -26,6 +27,7 @@ import cyclopts
 import h5py
 import numpy as np
 import yaml
+from snakemake.iocontainers import Wildcards
 from snakemake.utils import update_config
 
 from betavae import figure6_left, figure6_right, job
@@ -96,6 +98,37 @@ def files_of(plan: Plan, part: Part) -> dict[str, str]:
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def settings_of(plan: Plan, part: Part) -> dict[str, Any]:
+    """The settings of a part's score, and of its training where it has one, as its metric file holds them; but for the
+    threads, which are the machine's.
+    """
+    config = copy.deepcopy(plan.config)
+    update_config(config, overlay(plan, part))
+    own, names = Plan(config), {"scale": plan.scale, "model": part.model, "metric": "zdiff"}
+    found = json.loads(own.score_settings(Wildcards(fromdict=names)))
+    if re.fullmatch(NETWORK, part.model):
+        found["representation"] = own.training(plan.scale, part.model)
+    return told(found)
+
+
+def told(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings {name: value}, those of the representation among them, without what does not shape a result."""
+    inner = {f"representation.{name}": value for name, value in settings.get("representation", {}).items()}
+    found = {name: value for name, value in (settings | inner).items() if name != "representation"}
+    return {name: value for name, value in found.items() if name != "representation.threads"}
+
+
+def is_done(plan: Plan, part: Part, parts: Path) -> bool:
+    """Whether the folder of parts holds this one; UserError where it was made with other settings."""
+    if not (path := parts / f"{part.name}.json").exists():
+        return False
+    had, asked = told(read_json(path)["settings"]), settings_of(plan, part)
+    for name, value in asked.items():
+        if had.get(name) != value:
+            raise UserError(f"{path}: {name} is {had.get(name)}, expected {value}; take another --folder, or delete it")
+    return True
 
 
 def made_by(plan: Plan, part: Part, work: Path) -> dict[str, Any]:
@@ -274,7 +307,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     every = parts_of(plan, at_once)
     options = ["--configfile", *(str(path.absolute()) for path in configfile)]
-    waiting = [part for part in every if not (folder / "parts" / f"{part.name}.json").exists()]
+    waiting = [part for part in every if not is_done(plan, part, folder / "parts")]
     for part in waiting:
         number = every.index(part) + 1
         print(f"part {number} of {len(every)}: {part.name}", flush=True)
@@ -283,7 +316,7 @@ def main(
             if part == waiting[0]:
                 print(f"no part fits a piece: if {work} will not stay, take a smaller --at-once or more --minutes")
             break
-    done = [part for part in every if (folder / "parts" / f"{part.name}.json").exists()]
+    done = [part for part in every if is_done(plan, part, folder / "parts")]
     if done:
         draw(plan, folder, done)
     print(f"{len(done)} of {len(every)} parts are done; figures, tables and metric files are in {folder}")
