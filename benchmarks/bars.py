@@ -87,12 +87,12 @@ def main(*, results: Path = Path("results"), scale: str = "laptop", replicas: in
     replicas: its seeds of β = 4.
     """
     prepare_cpu(1)
-    try:
-        for bar in bars(results, scale, replicas):
-            print(bar)
-    except UserError as error:
-        sys.exit(f"bars: {error}")
+    for bar in bars(results, scale, replicas):
+        print(bar)
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    try:
+        cyclopts.run(main)
+    except UserError as error:
+        sys.exit(f"bars: {error}")

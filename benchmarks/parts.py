@@ -5,6 +5,7 @@ python benchmarks/parts.py results/laptop/codes/beta4.h5
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cyclopts
@@ -12,6 +13,7 @@ import numpy as np
 import yaml
 
 from betavae.codes import HeldCodes, StoredCodes
+from betavae.errors import UserError
 from betavae.factor_shares import live_latents, posterior_statistics
 from betavae.factors import FactorGrid
 from betavae.zdiff import score_replica
@@ -58,4 +60,7 @@ def main(path: Path, *, rim: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    try:
+        cyclopts.run(main)
+    except UserError as error:
+        sys.exit(f"parts: {error}")
