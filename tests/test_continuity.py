@@ -261,7 +261,8 @@ def test_the_whole_is_the_main_model_where_the_steps_are_the_same(config):
 
 
 def test_noise_is_scored_on_images_that_no_scales_training_sets_favour(config):
-    for preset in config["scales"].values():
+    for scale in config["scales"]:
+        preset = Plan(config).preset(scale)
         strides = preset["continuity"]["noise"]["strides"].values()
         for noisy, stride in itertools.product(strides, preset["continuity"]["stride"]):
             assert math.gcd(noisy, stride) == 1
