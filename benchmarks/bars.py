@@ -1,6 +1,6 @@
 """The bars that a run answers by itself, from the benchmark files that Snakemake left in `results/`.
 
-python benchmarks/bars.py --scale laptop
+PYTHONPATH=workflow python benchmarks/bars.py --scale laptop
 """
 
 from __future__ import annotations

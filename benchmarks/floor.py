@@ -1,6 +1,6 @@
 """The floor of a training step (operations and bytes), the device's ceilings, and how near a real step comes.
 
-python benchmarks/floor.py --scale paper --model beta4 --replicas 1
+PYTHONPATH=workflow python benchmarks/floor.py --scale paper --model beta4 --replicas 1
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The posterior means of five latents, or of three with `--no-rotation`, are drawn
 to 0, by a pull that ends with the first `taught` steps; from then on nothing is minimised but equation 4. With
 `--taught 0` the same network is trained from scratch.
 
-python benchmarks/optimum.py --scale laptop --taught 4000 --steps 16000
+PYTHONPATH=workflow python benchmarks/optimum.py --scale laptop --taught 4000 --steps 16000
 """
 
 from __future__ import annotations

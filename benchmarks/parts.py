@@ -1,6 +1,6 @@
 """The score of a codes file beside that of parts of it: positions away from the rim of their range, live latents alone.
 
-python benchmarks/parts.py results/laptop/codes/beta4.h5
+PYTHONPATH=workflow python benchmarks/parts.py results/laptop/codes/beta4.h5
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def main(path: Path, *, rim: int = 3) -> None:
     grid = FactorGrid.thinned({})
     stored = StoredCodes(path, grid.images)
     for replica in range(stored.replicas):
+        if stored.diverged(replica):
+            print(f"replica {replica}: diverged", flush=True)
+            continue
         codes = stored.codes(replica)
         parts = {
             "all": (codes, grid),
