@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cyclopts
-from floor import ceilings, settings_of
+import yaml
+from floor import ROOT, ceilings, settings_of
 
 from betavae.cost import measured
 from betavae.device import pick_device, prepare_cpu
 from betavae.errors import UserError
+from betavae.plan import Plan
 
 IMAGES, PIXELS = 737_280, 4096  # of the whole data set
 
@@ -52,12 +54,13 @@ def encoding(scale: str, model: str) -> float:
     return 2 * IMAGES * (PIXELS * width + width * width + 2 * width * latents) / per_second
 
 
-def bars(results: Path, scale: str, replicas: int) -> Iterator[Bar]:
-    """Each bar, as the last run of its jobs left it.
-
-    replicas: seeds of β = 4, each with three classifiers.
-    """
-    own, data, shared = (results / folder / "benchmarks" for folder in (scale, "data/full", "."))
+def bars(results: Path, scale: str) -> Iterator[Bar]:
+    """Each bar, as the last run of its jobs left it, at a scale of config.yaml as it is committed."""
+    plan = Plan(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"scale": scale})
+    preset = plan.preset(scale)
+    own, data, shared = (results / folder / "benchmarks" for folder in (scale, f"data/{preset['grid']}", "."))
+    replicas = preset["replicas"]
+    evaluations = replicas * plan.config["metrics"]["zdiff"]["classifier_seeds"]
     made = job(data, "dataset")
     yield Bar("data set (HDF5, bits), wall time", made["wall"], "s", 30)
     yield Bar("data set (HDF5, bits), CPU time", made["cpu"], "s", 60)
@@ -65,29 +68,30 @@ def bars(results: Path, scale: str, replicas: int) -> Iterator[Bar]:
     if (data / "dataset_npz.tsv").exists():
         yield Bar("the NPZ on top, wall time", job(data, "dataset_npz")["wall"], "s", max(0.0, 30 - made["wall"]))
     yield Bar("training β = 4, memory", job(own, "train_beta4")["memory"], "MB", 1500)
-    yield Bar(f"{3 * replicas} metric evaluations, CPU time", job(own, "zdiff_beta4")["cpu"], "s", 3 * replicas)
+    yield Bar(f"{evaluations} metric evaluations, CPU time", job(own, "zdiff_beta4")["cpu"], "s", evaluations)
     codes = job(own, "encode_beta4")["cpu"]
     yield Bar(f"codes of β = 4, {replicas} replicas, CPU time", codes, "s")
-    yield Bar("their dense products at the ceiling ÷ that", replicas * encoding(scale, "beta4") / codes, "")
-    files = [path for folder in (own, shared, *results.glob("data/*/benchmarks")) for path in folder.glob("*.tsv")]
+    if preset["grid"] == "full" and codes:
+        yield Bar("their dense products at the ceiling ÷ that", replicas * encoding(scale, "beta4") / codes, "")
+    pictures = [path for path in results.glob("data/*/benchmarks") if path.parent.name not in plan.config["grids"]]
+    files = [path for folder in (own, shared, data, *pictures) for path in folder.glob("*.tsv")]
     whole = sum(measured(path)["cpu"] for path in files) / 60
-    if any(results.glob("data/standin_*")):
+    if pictures:
         yield Bar("all jobs, pictures among them, CPU time", whole, "min")
     else:
         yield Bar("all jobs, no pictures among them, CPU time", whole, "min", 35)
 
 
-def main(*, results: Path = Path("results"), scale: str = "laptop", replicas: int = 10) -> None:
+def main(*, results: Path = Path("results"), scale: str = "laptop") -> None:
     """Print each bar and what the last run of its jobs took.
 
     Parameters
     ----------
     results: the folder of the run.
     scale: its scale.
-    replicas: its seeds of β = 4.
     """
     prepare_cpu(1)
-    for bar in bars(results, scale, replicas):
+    for bar in bars(results, scale):
         print(bar)
 
 

@@ -47,16 +47,18 @@ def test_all_contenders_train_the_same_network():
 
 
 def test_bars_are_read_from_a_run_and_say_what_is_missed(tmp_path):
-    jobs = {"data/full/benchmarks/dataset": 17, "smoke/benchmarks/train_beta4": 60, "smoke/benchmarks/encode_beta4": 2}
+    jobs = {"data/thin/benchmarks/dataset": 17, "smoke/benchmarks/train_beta4": 60, "smoke/benchmarks/encode_beta4": 2}
     for name, seconds in jobs.items():
         path = tmp_path / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t{100 * seconds}\t{seconds}\n")
     with pytest.raises(UserError, match=r"zdiff_beta4\.tsv is missing; expected a complete run"):
-        list(bars.bars(tmp_path, "smoke", 10))
+        list(bars.bars(tmp_path, "smoke"))
     (tmp_path / "smoke/benchmarks/zdiff_beta4.tsv").write_text("s\tmax_rss\tcpu_time\n9\t500\t9\n")
-    said = [str(bar) for bar in bars.bars(tmp_path, "smoke", 10)]
+    said = [str(bar) for bar in bars.bars(tmp_path, "smoke")]
     assert "data set (HDF5, bits), wall time: 17 s (bar 30, met)" in said
     assert "training β = 4, memory: 6000 MB (bar 1500, MISSED)" in said
-    assert "30 metric evaluations, CPU time: 9 s (bar 30, met)" in said
+    assert "6 metric evaluations, CPU time: 9 s (bar 6, MISSED)" in said
     assert "all jobs, no pictures among them, CPU time: 1.467 min (bar 35, met)" in said
+    (tmp_path / "data/chairs/benchmarks").mkdir(parents=True)
+    assert "all jobs, pictures among them, CPU time: 1.467 min" in map(str, bars.bars(tmp_path, "smoke"))
