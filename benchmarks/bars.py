@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cyclopts
-import yaml
-from floor import ROOT, ceilings, settings_of
+from floor import ceilings, committed_config
 
 from betavae.cost import measured
 from betavae.device import pick_device, prepare_cpu
@@ -46,17 +45,15 @@ def job(folder: Path, name: str) -> dict[str, float]:
     return measured(path)
 
 
-def encoding(scale: str, model: str) -> float:
-    """Seconds of one thread that the encoder's products take at the ceiling for all images and replicas, dense."""
-    settings = settings_of(scale, model, 1)
-    width, latents = settings["width"], settings["latents"]
+def encoding(width: int, latents: int) -> float:
+    """Seconds of one thread that one encoder's products, dense, take at the ceiling for all images."""
     per_second, _ = ceilings(pick_device("cpu"), "float32")
     return 2 * IMAGES * (PIXELS * width + width * width + 2 * width * latents) / per_second
 
 
 def bars(results: Path, scale: str) -> Iterator[Bar]:
     """Each bar, as the last run of its jobs left it, at a scale of config.yaml as it is committed."""
-    plan = Plan(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | {"scale": scale})
+    plan = Plan(committed_config() | {"scale": scale})
     preset = plan.preset(scale)
     own, data, shared = (results / folder / "benchmarks" for folder in (scale, f"data/{preset['grid']}", "."))
     replicas = preset["replicas"]
@@ -72,7 +69,11 @@ def bars(results: Path, scale: str) -> Iterator[Bar]:
     codes = job(own, "encode_beta4")["cpu"]
     yield Bar(f"codes of β = 4, {replicas} replicas, CPU time", codes, "s")
     if preset["grid"] == "full" and codes:
-        yield Bar("their dense products at the ceiling ÷ that", replicas * encoding(scale, "beta4") / codes, "")
+        yield Bar(
+            "their dense products at the ceiling ÷ that",
+            replicas * encoding(preset["width"], preset["latents"]) / codes,
+            "",
+        )
     pictures = [path for path in results.glob("data/*/benchmarks") if path.parent.name not in plan.config["grids"]]
     files = [path for folder in (own, shared, data, *pictures) for path in folder.glob("*.tsv")]
     whole = sum(measured(path)["cpu"] for path in files) / 60

@@ -40,9 +40,14 @@ class Work:
     bytes: int  # of weights, gradients and the optimiser's state, in float32
 
 
+def committed_config() -> dict[str, Any]:
+    """config.yaml as it stands in the repository."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
 def settings_of(scale: str, model: str, replicas: int, **own: Any) -> dict[str, Any]:
     """The settings of a model's training at a scale of config.yaml, with so many replicas."""
-    plan = Plan(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+    plan = Plan(committed_config())
     return plan.training(scale, model) | {"seeds": list(range(replicas))} | own
 
 

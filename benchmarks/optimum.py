@@ -18,7 +18,7 @@ from typing import Any
 import cyclopts
 import numpy as np
 import torch
-import yaml
+from floor import ROOT, committed_config
 from torch import Tensor
 
 from betavae.codes import HeldCodes
@@ -34,7 +34,6 @@ from betavae.stream import stream
 from betavae.systems import Player
 from betavae.train import Run, training_steps
 
-ROOT = Path(__file__).parents[1]
 RADIUS = 1.3  # of the circle on which rotation is laid: about unit variance on either latent
 
 
@@ -140,7 +139,7 @@ def main(
 
     own: JSON, settings of the training in place of the scale's.
     """
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = committed_config()
     settings = Plan(config).training(scale, model) | {
         "seeds": list(range(first_seed, first_seed + replicas)),
         "steps": steps,

@@ -10,15 +10,13 @@ from pathlib import Path
 
 import cyclopts
 import numpy as np
-import yaml
+from floor import committed_config
 
 from betavae.codes import HeldCodes, StoredCodes
 from betavae.errors import UserError
 from betavae.factor_shares import live_latents, posterior_statistics
 from betavae.factors import FactorGrid
 from betavae.zdiff import score_replica
-
-ROOT = Path(__file__).parents[1]
 
 
 def within(codes: np.ndarray, grid: FactorGrid, rim: int) -> tuple[np.ndarray, FactorGrid]:
@@ -42,7 +40,7 @@ def main(path: Path, *, rim: int = 3) -> None:
     """Print each replica's score, mean of its classifiers: of its codes, without `rim` positions at either end, and
     with its live latents alone.
     """
-    metric = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["metrics"]["zdiff"]
+    metric = committed_config()["metrics"]["zdiff"]
     grid = FactorGrid.thinned({})
     stored = StoredCodes(path, grid.images)
     for replica in range(stored.replicas):

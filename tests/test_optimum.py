@@ -77,6 +77,9 @@ def test_the_rim_is_left_out_on_every_side():
     kept = ((classes[:, 3:] >= 2) & (classes[:, 3:] < 6)).all(1)
     np.testing.assert_array_equal(codes, classes[kept])
     np.testing.assert_array_equal(inner.factor_values(), grid.factor_values()[kept])
+    whole, same = parts.within(classes, grid, 0)
+    assert same.sizes == grid.sizes
+    np.testing.assert_array_equal(whole, classes)
 
 
 def test_dead_latents_are_left_out_whether_or_not_there_is_a_posterior():

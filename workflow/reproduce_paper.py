@@ -308,15 +308,17 @@ def main(
     every = parts_of(plan, at_once)
     options = ["--configfile", *(str(path.absolute()) for path in configfile)]
     waiting = [part for part in every if not is_done(plan, part, folder / "parts")]
-    for part in waiting:
-        number = every.index(part) + 1
+    left = list(waiting)
+    while left:
+        part, number = left[0], every.index(left[0]) + 1
         print(f"part {number} of {len(every)}: {part.name}", flush=True)
         if not run_part(plan, part, folder / "parts", work, options, deadline):
             print(f"time is up within part {number} of {len(every)}; the same command goes on")
-            if part == waiting[0]:
+            if left == waiting:
                 print(f"no part fits a piece: if {work} will not stay, take a smaller --at-once or more --minutes")
             break
-    done = [part for part in every if is_done(plan, part, folder / "parts")]
+        del left[0]
+    done = [part for part in every if part not in left]
     if done:
         draw(plan, folder, done)
     print(f"{len(done)} of {len(every)} parts are done; figures, tables and metric files are in {folder}")
