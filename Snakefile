@@ -19,6 +19,7 @@ from betavae.plan import Plan
 from betavae.plan_models import BETA, LEARNT, SUBSET, SWEEP, TRAINED
 from betavae.room import refuse_without_room
 from betavae.run_lock import begin, expect_writable
+from betavae.targets import on_command_line, refuse_unknown
 
 from snakemake.utils import min_version, update_config
 
@@ -160,6 +161,15 @@ rule all:
     input:
         rules.results.input,
         rules.cost.output,
+
+
+# Another workflow that calls this one has targets of its own.
+if workflow.modifier.is_main_snakefile():
+    refuse_unknown(
+        on_command_line(),
+        {rule.name: [str(output) for output in rule.output] for rule in workflow.rules},
+        lambda path: any(rule.is_producer(path) for rule in workflow.rules),
+    )
 
 
 onsuccess:

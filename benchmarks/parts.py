@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import cyclopts
 import numpy as np
+from cyclopts import Parameter, validators
 from floor import committed_config
 
 from betavae.codes import HeldCodes, StoredCodes
+from betavae.device import prepare_cpu
 from betavae.errors import UserError
 from betavae.factor_shares import live_latents, posterior_statistics
 from betavae.factors import FactorGrid
 from betavae.zdiff import score_replica
+
+# Of 32 positions at least two are left, or there is nothing to tell.
+Rim = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=15))]
 
 
 def within(codes: np.ndarray, grid: FactorGrid, rim: int) -> tuple[np.ndarray, FactorGrid]:
@@ -36,10 +42,11 @@ def live_alone(codes: np.ndarray, logvar: np.ndarray | None) -> np.ndarray:
     return np.where(live_latents(codes.var(axis=0), kl), codes, np.float32(0))
 
 
-def main(path: Path, *, rim: int = 3) -> None:
+def main(path: Path, *, rim: Rim = 3) -> None:
     """Print each replica's score, mean of its classifiers: of its codes, without `rim` positions at either end, and
     with its live latents alone.
     """
+    prepare_cpu(1)
     metric = committed_config()["metrics"]["zdiff"]
     grid = FactorGrid.thinned({})
     stored = StoredCodes(path, grid.images)

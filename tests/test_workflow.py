@@ -31,6 +31,11 @@ from running import ROOT, TINY, last_line, planned, snakemake
         ("results/figures/traversal_pca.gif", ["traversal_pca", "no decoder", "beta<number>"]),
         ("results/figures/compare_beta1-betafour.png", ["compare_beta1-betafour", "'betafour'"]),
         ("results/figures/compare_beta4-beta4_z10.png", ["two or more different models", "'-'"]),
+        ("results/figures/history_vae_untrained.png", ["'vae_untrained'", "beta<number>, dcign, infogan"]),
+        ("results/figures/samples_beta4.png", ["'beta4'", "allowed: infogan"]),
+        ("results/figures/figure6.png", ["results/figures/figure6_left.png", "results/figures/figure6_right.png"]),
+        ("metric_beta4", ["nearest: results/metric_{model}.json"]),
+        ("figure7", ["results/figures/figure7_{model}.png"]),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused_in_the_last_line(tmp_path, target, said):
