@@ -69,7 +69,7 @@ def test_the_ideal_codes_read_as_in_the_paper(fine, ideal):
     found = followed(responses(ideal, fine), fine, np.ones(5, bool))
     assert found.kind == ["position", "position", "scale", "rotation", "rotation"]
     assert found.factor == ["posX", "posY", "scale", "rotation", "rotation"]
-    assert summary(found) == "two position (turned by 0°, 0°), one scale, two rotation latents; no dead"
+    assert summary(found) == "two of position (turned by 0°, 0°), one of scale, two of rotation; none dead"
 
 
 def test_rotation_has_the_period_of_each_shape(fine, ideal):
@@ -127,7 +127,7 @@ def test_a_turned_axis_counts_as_position_though_neither_axis_explains_it(fine):
     assert found.kind == ["position", "position"]
     assert found.share == pytest.approx([0.5, 0.5])
     assert found.along == pytest.approx([1, 1])
-    assert summary(found) == "two position (turned by 45°, 45°), no scale, no rotation latents; no dead"
+    assert summary(found) == "two of position (turned by 45°, 45°), none of scale, none of rotation; none dead"
 
 
 def test_a_turned_axis_is_found_where_the_axes_differ_in_their_number_of_values(grid):
@@ -170,7 +170,7 @@ def test_a_constant_latent_is_dead_and_divides_by_nothing(fine):
         assert found.standardised().position.max() == pytest.approx(0)
     assert of_all.kind == ["dead", "dead"]
     assert of_all.along.tolist() == of_all.angle.tolist() == of_all.share.tolist() == [0, 0]
-    assert summary(of_all) == "no position, no scale, no rotation latents; two dead"
+    assert summary(of_all) == "none of position, none of scale, none of rotation; two dead"
 
 
 def test_live_is_more_than_a_tenth_of_a_nat_or_a_hundredth_of_the_largest_variance():

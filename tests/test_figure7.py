@@ -127,7 +127,7 @@ def test_the_table_has_every_latent_of_every_replica_and_marks_the_shown(run, fa
     assert float(rows[3]["posX"]) == pytest.approx(1)
     assert float(rows[4]["along"]) == pytest.approx(1, abs=1e-3)
     assert rows[0]["KL (nats)"] == ""
-    assert "replica 1 (shown): two position (turned by 0°, 30°), no scale, no rotation latents; one dead" in text
+    assert "replica 1 (shown): two of position (turned by 0°, 30°), none of scale, none of rotation; one dead" in text
     assert "The paper: two position latents along the axes, one scale, two rotation latents" in text
 
 

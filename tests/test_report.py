@@ -43,11 +43,11 @@ def scored(model, mean, seeds=(), **settings):
 def test_the_run_in_short_says_what_was_run_how_it_compares_and_how_near_it_is():
     vae = {"steps": 4500, "batch": 64, "width": 128, "seeds": (0, 1)}
     scores = {"pca": scored("pca", 0.8549), "ica": scored("ica", 0.7299)}
-    scores |= {"infogan": scored("infogan", 0.55, (0, 1), steps=2000, batch=16)}
+    scores |= {"infogan": scored("infogan", 0.55, (0,), steps=2000, batch=16)}
     scores |= {"beta1": scored("beta1", 0.7105, **vae), "beta4": scored("beta4", 0.793, **vae)}
     assert what_was_run(scores, "laptop") == (
         "At the scale ``laptop`` the paper's metric scored β-VAE (4,500 steps of 64, 2 seeds, 128 units a layer), "
-        "VAE (4,500 steps of 64, 2 seeds, 128 units a layer) and InfoGAN (2,000 steps of 16, 2 seeds); "
+        "VAE (4,500 steps of 64, 2 seeds, 128 units a layer) and InfoGAN (2,000 steps of 16, 1 seed); "
         "beside them stand PCA and ICA."
     )
     assert how_they_compare(scores) == (

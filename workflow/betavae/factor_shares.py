@@ -189,19 +189,20 @@ def followed(found: Responses, grid: FactorGrid, live: np.ndarray) -> Followed:
 
 
 def summary(found: Followed) -> str:
-    """In words: `two position (turned by 1°, 3°), one scale, two rotation latents; five dead`."""
+    """In words: `two of position (turned by 1°, 3°), one of scale, none of rotation, two mixed; five dead`."""
 
     def count(kind: str) -> str:
         number = found.kind.count(kind)
         return WORDS[number] if number < len(WORDS) else str(number)
 
     turned = [f"{turned_by(a):.0f}°" for a, kind in zip(found.angle, found.kind, strict=True) if kind == "position"]
-    parts = [f"{count('position')} position" + (f" (turned by {', '.join(turned)})" if turned else "")]
-    parts += [f"{count(kind)} {kind}" for kind in KINDS[1:] if kind in ("scale", "rotation") or kind in found.kind]
-    return f"{', '.join(parts)} latents; {count('dead')} dead"
+    parts = [f"{count('position')} of position" + (f" (turned by {', '.join(turned)})" if turned else "")]
+    named = [kind for kind in KINDS[1:] if kind in ("scale", "rotation") or kind in found.kind]
+    parts += [f"{count(kind)} {kind}" if kind == "mixed" else f"{count(kind)} of {kind}" for kind in named]
+    return f"{', '.join(parts)}; {count('dead')} dead"
 
 
-WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 def explained(latent: np.ndarray, cells: np.ndarray) -> float:

@@ -121,7 +121,7 @@ def draw_against_reconstruction(axis: style.plt.Axes, curves: dict[int, list[Poi
                 f"{p.beta:g}", (np.nanmean(p.reconstruction), 100 * p.mean), (3, -8 if number % 2 else 3),
                 textcoords="offset points", fontsize=5, color=style.GREY,
             )  # fmt: skip
-    axis.set_xlabel("reconstruction loss (nats an image)")
+    axis.set_xlabel("reconstruction (nats an image)")
     axis.set_ylabel("metric score (%)")
 
 
@@ -135,7 +135,7 @@ def draw_examples(figure: style.plt.Figure, points: list[Point]) -> None:
     for line, (label, images) in zip(grid, sheets, strict=True):
         for axis, image in zip(line, images, strict=False):
             axis.imshow(image.reshape(SIDE, SIDE), cmap="gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
+            style.frameless(axis)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=6)
 
 

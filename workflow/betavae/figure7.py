@@ -266,7 +266,7 @@ def draw(
         for row, (name, image) in enumerate({"input": walked.image, "decoded": walked.reconstruction}.items()):
             axis = sheet.axes(beside + 0.05, tops[3] + row * (tile + 0.2), tile, tile)
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
+            style.frameless(axis)
             axis.set_xlabel(name, fontsize=6.5, labelpad=2)
     figure.text(Sheet.left / sheet.size[0], 1 - 0.06 / sheet.size[1], title, fontsize=9, va="top")
     style.save(figure, png, pdf, scale, "\n".join(lines))
@@ -282,8 +282,8 @@ def draw_walk(axis: style.plt.Axes, images: np.ndarray, tile: float) -> None:
     for step, image in enumerate(images):
         top = step * SIDE * (1 + Sheet.gap / tile)
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, SIDE, top + SIDE, top), interpolation="nearest")
-    axis.set(xlim=(0, SIDE), ylim=(top + SIDE, 0), xticks=[], yticks=[], aspect="auto")
-    axis.spines[:].set_visible(False)
+    style.frameless(axis)
+    axis.set(xlim=(0, SIDE), ylim=(top + SIDE, 0), aspect="auto")
 
 
 def draw_nothing(title: str, png: Path, pdf: Path, scale: str) -> None:

@@ -98,10 +98,12 @@ def draw_training_sets(axis: style.plt.Axes, points: list[Point]) -> None:
             ms=4.5, capsize=1.5, elinewidth=0.7, label=label,
         )  # fmt: skip
         for p in (p for p in chosen if np.isfinite(percent(p.score))):
-            share, above = f"{100 * p.subset['share']:.3g} %", kind == "stride"
+            # The line through the strides falls: below it, to the left, there is room, but for the first of them.
+            below = kind == "stride" and p is not chosen[0]
+            beside = {"xytext": (-4, -5), "ha": "right"} if below else {"xytext": (6, 3)}
             axis.annotate(
-                share, (p.distance, percent(p.score)), (5, 5 if above else -9), textcoords="offset points",
-                fontsize=6, color=style.COLOURS[number],
+                f"{100 * p.subset['share']:.3g} %", (p.distance, percent(p.score)), textcoords="offset points",
+                va="center", fontsize=6, color=style.COLOURS[number], **beside,
             )  # fmt: skip
     axis.legend(title="training sets, and their share of the data", **LEGEND)
 
@@ -161,4 +163,6 @@ def main(
     place = right.get_yaxis_transform()
     right.text(0.99, chance + 0.6, "chance", transform=place, fontsize=6, color=style.GREY, ha="right")
     correlation, number = spearman([p.distance for p in points], [percent(p.score) for p in points])
-    style.save(figure, png, pdf, chosen["scale"], f"Spearman {correlation:.2f} over {number} training sets")
+    style.save(
+        figure, png, pdf, chosen["scale"], f"Spearman {correlation:.2f} over {number} training sets".replace("-", "−")
+    )

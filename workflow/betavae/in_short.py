@@ -30,7 +30,8 @@ def what_was_run(scores: dict[str, dict[str, Any]], scale: str) -> str:
     """The first sentence: the trained systems, how each was trained, and what stands beside them."""
     networks = dict(reversed(trained(scores).items()))  # β-VAE first
     told = [
-        f"{label(model)} ({settings['steps']:,} steps of {images_a_step(settings)}, {len(settings['seeds'])} seeds"
+        f"{label(model)} ({settings['steps']:,} steps of {images_a_step(settings)}, "
+        + ("1 seed" if len(settings["seeds"]) == 1 else f"{len(settings['seeds'])} seeds")
         + (f", {settings['width']} units a layer)" if "width" in settings else ")")
         for model, settings in networks.items()
     ]

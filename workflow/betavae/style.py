@@ -38,6 +38,12 @@ plt.rcParams.update(
 )
 
 
+def frameless(axis: plt.Axes) -> None:
+    """An image's axes without ticks and without lines, which would stand out at its corners; labels stay."""
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
 def save(figure: Figure, png: Path, pdf: Path, scale: str, note: str = "") -> None:
     """Write the figure twice, the scale (and a note) named on its face; files do not carry the hour."""
     told = f"scale: {scale}" + (f" — {note}" if note else "")
