@@ -41,7 +41,7 @@ def test_the_codes_that_are_taught_are_clean():
     assert np.allclose(codes.mean(0), 0, atol=0.05)
     assert np.allclose(codes.std(0), 1, atol=0.15)
     words = summary(followed(found, grid, live_latents(found.variance, None)))
-    assert words == "two position (turned by 0°, 0°), one scale, two rotation latents; no dead"
+    assert words == "two of position (turned by 0°, 0°), one of scale, two of rotation; none dead"
     assert turns_by_shape(found, grid)[:, 3:].tolist() == [[4, 4], [2, 2], [1, 1]]
     np.testing.assert_array_equal(optimum.factor_codes(grid, rotation=False), codes[:, :3])
 
