@@ -8,7 +8,7 @@ PACKAGE = digest.PACKAGE
 
 
 def forget():
-    for cached in (digest._syntax_tree, digest._imports, digest.code_digest):
+    for cached in (digest._syntax_tree, digest._code, digest._imports, digest.code_digest):
         cached.cache_clear()
 
 

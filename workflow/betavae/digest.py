@@ -25,6 +25,12 @@ def _syntax_tree(module: str) -> ast.Module:
 
 
 @cache
+def _code(module: str) -> str:
+    """The module's syntax tree as text, which some fifty digests share."""
+    return ast.dump(_syntax_tree(module))
+
+
+@cache
 def _imports(module: str) -> frozenset[str]:
     """The modules of this package that `module` itself imports."""
     names: set[str] = set()
@@ -56,7 +62,7 @@ def code_digest(*steps: str) -> str:
     """
     digest = hashlib.sha256()
     for module in modules_of(*steps):
-        digest.update(f"{module}\n{ast.dump(_syntax_tree(module))}\n".encode())
+        digest.update(f"{module}\n{_code(module)}\n".encode())
         for template in sorted(TEMPLATES.glob(f"{module}.*")):
             digest.update(template.read_bytes())
     return digest.hexdigest()[:12]
