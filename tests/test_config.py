@@ -115,6 +115,11 @@ REFUSED = [
     (("choose_beta", "factors"), [["posX"]], ["`choose_beta.factors.0` is ['posX']", "a list with 2 or more values"]),
     (("choose_beta", "factors"), [["posX", "hue"]], ["`choose_beta.factors.0.1` is 'hue'", "one of shape, scale"]),
     ((*PRESET, "early_beta", "gone"), 0.1, ["`scales.laptop.early_beta.gone` is 0.1", "expected 0.2 or more"]),
+    (
+        (*PRESET, "dcign", "curriculum", "posX", "to"),
+        500,
+        ["`scales.laptop.dcign.curriculum.posX.to` is 500", "expected 600 or more"],
+    ),
     (("representations", "no_rotation"), "x.h5", ["`representations` is 'no_rotation'", "no model of this workflow"]),
     (("pictures", "hold_out", "width"), 9, ["`pictures.hold_out.width` is 9", "a class below 3", "the scale smoke"]),
     (("pictures", "standin_chairs", "arms"), 1, ["`pictures.hold_out.arms` is 1", "a class below 1"]),

@@ -1,8 +1,12 @@
-"""benchmarks/optimum.py and parts.py: codes that are taught and let go, and the parts of codes that are scored."""
+"""benchmarks/optimum.py, features.py and parts.py: codes that are taught and let go, what the units before them tell,
+and the parts of codes that are scored.
+"""
 
+import features
 import numpy as np
 import optimum
 import parts
+import pytest
 import torch
 
 from betavae.device import floats
@@ -88,3 +92,38 @@ def test_dead_latents_are_left_out_whether_or_not_there_is_a_posterior():
     alone = parts.live_alone(codes, np.broadcast_to(np.log(variance), codes.shape))
     np.testing.assert_array_equal(alone, codes * np.float32([1, 0, 0]))
     np.testing.assert_array_equal(parts.live_alone(codes, None), codes * np.float32([1, 1, 0]))
+
+
+def test_what_units_tell_is_read_on_images_that_the_regression_has_not_seen():
+    rng = np.random.default_rng(0)
+    units = rng.standard_normal((4000, 30))
+    noise = rng.standard_normal(4000)
+    targets = np.stack([units[:, 0], units[:, 1] + noise, noise], axis=1)
+    np.testing.assert_allclose(features.read(units, targets), [1, 0.5, 0], atol=0.03)
+
+
+def test_units_that_hold_the_factors_tell_them_and_rotation_of_one_shape_alone():
+    grid = FactorGrid.thinned({"posX": 4, "posY": 4})
+    codes, shapes = optimum.factor_codes(grid), grid.classes()[:, 0]
+    units = codes * (np.arange(5) < 3)  # position and scale, for all
+    units[shapes == 1, 3:] = codes[shapes == 1, 3:]  # rotation of ellipses
+    told = features.told(units, codes, shapes)
+    expected = {
+        "position": 1,
+        "scale": 1,
+        "rotation": 1 / 3,
+        "of the square": 0,
+        "of the ellipse": 1,
+        "of the heart": 0,
+    }
+    assert told == pytest.approx(expected, abs=0.03)
+
+
+def test_features_are_the_units_that_the_codes_are_made_of(bits):
+    network = Run(SETTINGS, CPU).network
+    units = features.features(network, bits[:50], batch=16)
+    assert units.shape == (2, 50, 32)
+    with torch.no_grad():
+        mean, logvar = network.posterior_of(network.encoder[-1](torch.from_numpy(units)))
+        expected = network.encode(floats(torch.from_numpy(bits[:50])).expand(2, -1, -1))
+    torch.testing.assert_close((mean, logvar), expected)

@@ -106,3 +106,14 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
     monkeypatch.setattr(run_lock.fcntl, "flock", refuse)
     run_lock.hold(tmp_path)
     assert "has no locks; do not start a second run there" in capsys.readouterr().err
+
+
+def test_what_was_half_written_is_removed_but_not_where_another_run_is_at_work(tmp_path):
+    stale, alive = tmp_path / "codes/.beta4.h5.12.part.h5", tmp_path / "other/results/codes/.beta4.h5.34.part.h5"
+    for part in (stale, alive):
+        part.parent.mkdir(parents=True)
+        part.touch()
+    (tmp_path / "other/results" / run_lock.NAME).touch()
+    run_lock.sweep(tmp_path)
+    assert not stale.exists()
+    assert alive.exists()

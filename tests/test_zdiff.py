@@ -5,11 +5,12 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from betavae.factors import FACTORS, METRIC_FACTORS, FactorGrid
+from betavae.factors import FACTORS, FactorGrid
 from betavae.stream import stream
 from betavae.zdiff import adagrad, confusion, draw_points, fit_converged, kept_scores, score_replica
 
 FULL = FactorGrid.thinned({})
+METRIC_FACTORS = ("posX", "posY", "scale", "orientation")  # that the paper's metric holds fixed
 # Every factor of every image, scaled to [0, 1].
 FACTOR_CODES = np.stack([FULL.classes()[:, k] / (FULL.sizes[k] - 1) for k in range(5)], axis=1).astype(np.float32)
 SHAPE, SCALE, ORIENTATION, POS_X, POS_Y = FACTOR_CODES.T

@@ -40,7 +40,7 @@ def accuracies(representation: Representation, grid: FactorGrid, pairs: int, set
             seen = x[:points], y[:points], classes
             fits = adagrad(*seen, [seed], **options)
             before = 0
-            for steps in settings["steps"]:
+            for steps in sorted(settings["steps"]):
                 weight, bias = next(itertools.islice(fits, steps - before - 1, None))
                 found.setdefault((points, str(steps)), []).append(accuracy(weight, bias))
                 before = steps

@@ -224,7 +224,7 @@ def all_seeds(choice: Choice) -> float:
 
 def read_labels(
     path: Path,
-) -> tuple[dict[tuple[tuple[str, ...], int], np.ndarray], list[np.ndarray | None], list[float]]:
+) -> tuple[dict[tuple[tuple[str, ...], int], np.ndarray], list[np.ndarray | None]]:
     """The accuracies and shares of a few_labels file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

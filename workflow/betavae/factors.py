@@ -23,9 +23,6 @@ FULL_VALUES: dict[str, np.ndarray] = {
 
 SHAPE_NAMES = ("square", "ellipse", "heart")
 
-# The factors that the metric holds fixed (B: shape is never one of them).
-METRIC_FACTORS = ("posX", "posY", "scale", "orientation")
-
 
 def levels(first: float, last: float, count: int) -> np.ndarray:
     """`count` evenly spaced values from `first` to `last`; one alone is the middle."""

@@ -101,7 +101,7 @@ class Architecture:
     grade: str
 
 
-# Table 1: the system that stands for a row here (None: not part of this workflow), the row. DC-IGN's grades are those
+# Table 1: the system that stands for a row here (None: not counted here), the row. DC-IGN's grades are those
 # of its encoder and decoder, InfoGAN's of its players.
 TABLE1: tuple[tuple[str | None, Architecture], ...] = (
     (

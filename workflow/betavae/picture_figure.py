@@ -40,9 +40,10 @@ def latent_of(factor: str, known_as: str | None, own: dict[str, Any], named: dic
     if latent is None:
         return None, "no live latent"
     others = {name: row[latent] for name, row in own["shares"].items() if name != known_as}
-    most = max(others, key=others.get)
+    most = max(others, key=others.get, default=None)  # a set may know one factor alone
+    beside = f", {others[most]:.0%} {most}" if most else ""
     share = own["shares"][known_as][latent]
-    return latent, f"z{latent}: {share:.0%} {known_as}, {others[most]:.0%} {most}".replace("_", " ")
+    return latent, f"z{latent}: {share:.0%} {known_as}{beside}".replace("_", " ")
 
 
 def draw(

@@ -19,8 +19,8 @@ def follows(own: dict[str, Any], factor: str) -> str:
     if latent is None:
         return "no live latent"
     others = {name: row[latent] for name, row in (own["shares"] | own["joint"]).items() if name != factor}
-    most = max(others, key=others.get)
-    beside = f", {most.replace('_', ' ')} {others[most]:.2f}" if others[most] >= BESIDE else ""
+    most = max(others, key=others.get, default=None)  # a set may know one factor alone
+    beside = f", {most.replace('_', ' ')} {others[most]:.2f}" if most and others[most] >= BESIDE else ""
     return f"z{latent}: {own['shares'][factor][latent]:.2f}{beside}"
 
 

@@ -120,8 +120,11 @@ class Paths(Models):
         return self.score(self.sweep_model(beta, latents))
 
     def picture(self, wildcards: Any) -> picture_plan.Picture | None:
-        """What the name of the job's model says where it is one on a picture set."""
-        return picture_plan.parse_picture(getattr(wildcards, "model", ""))
+        """What the name of the job's model says where it is one on a picture set; a senseless one ends the run."""
+        try:
+            return picture_plan.parse_picture(getattr(wildcards, "model", ""))
+        except NameRefused as error:
+            sys.exit(str(error))
 
     def picture_folder(self, name: str, scale: str | None = None) -> str:
         """The folder of a picture set at a scale."""

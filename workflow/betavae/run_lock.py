@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import fnmatch
 import os
 import socket
 import sys
@@ -53,9 +54,13 @@ def hold(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed had half written (see `job.atomic`): nobody else is at work there."""
-    for part in folder.rglob(".*.[0-9]*.part*"):
-        part.unlink(missing_ok=True)
+    """Remove what processes that were killed had half written (see `job.atomic`), but in folders within it that have a
+    lock of their own: another run may be at work there.
+    """
+    for path, folders, names in os.walk(folder):
+        folders[:] = [own for own in folders if not Path(path, own, NAME).exists()]
+        for part in fnmatch.filter(names, ".*.[0-9]*.part*"):
+            Path(path, part).unlink(missing_ok=True)
 
 
 def expect_writable(*names: str) -> None:

@@ -76,7 +76,7 @@ class VAE(nn.Module):
 
 
 def kl_per_latent(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mean, exp(logvar)) ‖ N(0, 1)) in nats, elementwise (appendix A.1's closed form)."""
+    """KL(N(mean, exp(logvar)) ‖ N(0, 1)) in nats, elementwise (the closed form for Gaussians)."""
     return 0.5 * (mean.square() + logvar.exp() - logvar - 1.0)
 
 
