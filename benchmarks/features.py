@@ -14,16 +14,15 @@ import cyclopts
 import numpy as np
 import torch
 from cyclopts import Parameter, validators
-from floor import ROOT, committed_config
+from floor import ROOT, settings_of
 from optimum import factor_codes
-from safetensors.torch import load_file
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 
 from betavae.device import floats, prepare_cpu
 from betavae.factors import SHAPE_NAMES
 from betavae.image_files import open_data
-from betavae.plan import Plan
+from betavae.models import load_model
 from betavae.stream import stream
 from betavae.train import build
 from betavae.vae import VAE
@@ -73,26 +72,24 @@ def main(
     scale: str = "laptop",
     model: str = "beta4",
     weights: Path | None = None,
-    first_seed: int = 0,
     images: Images = 60_000,
     own: str = "{}",
     data: Path = ROOT / "results/data/full",
 ) -> None:
     """Print a line for each replica.
 
-    weights: a trained model's; without it, the network as it is before training, one seed.
-    own: JSON, settings of the training in place of the scale's.
+    weights: a trained model's; without it, the network of a scale's model as it is before training, one seed.
+    own: JSON, settings of that network in place of the scale's.
     """
     prepare_cpu(1)
     stored, grid = open_data(data / "dsprites_bits.npy", data / "dsprites.h5")
     chosen = np.sort(stream(0, "features").choice(grid.images, images, replace=False))
     codes, shapes = factor_codes(grid)[chosen], grid.classes()[chosen, 0]
-    settings = Plan(committed_config()).training(scale, model) | json.loads(own)
-    trained = load_file(weights) if weights else None
-    count = len(next(iter(trained.values()))) if trained else 1
-    network = build(settings | {"seeds": list(range(first_seed, first_seed + count))}, torch.device("cpu"))
-    if trained:
-        network.load_state_dict(trained)
+    cpu = torch.device("cpu")
+    if weights:
+        network, _ = load_model(weights, cpu)
+    else:
+        network = build(settings_of(scale, model, 1, **json.loads(own)), cpu)
     for replica, units in enumerate(features(network, stored[chosen])):
         alive = (units.std(axis=0) > 0).sum()
         said = ", ".join(f"{name} {value:z.2f}" for name, value in told(units, codes, shapes).items())

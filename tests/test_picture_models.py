@@ -89,6 +89,12 @@ def test_each_factor_is_carried_by_the_live_latent_that_it_explains_most_of():
     assert found_by(of_factor, [None] * 3) == [False] * 3
 
 
+def test_a_set_may_know_one_factor_alone():
+    own = {"shares": {"leg_style": [0.1, 0.9]}, "joint": {}, "carriers": {"leg_style": 1}}
+    assert follows(own, "leg_style") == "z1: 0.90"
+    assert latent_of("leg style", "leg_style", own, {}) == (1, "z1: 90% leg style")
+
+
 def test_a_figure_walks_the_right_latent():
     kl = np.array([2.0, 1.5, 1.0, 0.2, 0.01, 0.0])
     own = of_replica(made_up_codes(), kl, Factors.of_grid(GRID))

@@ -31,6 +31,7 @@ from running import ROOT, TINY, last_line, planned, snakemake
         ("results/figures/traversal_pca.gif", ["traversal_pca", "no decoder", "beta<number>"]),
         ("results/figures/compare_beta1-betafour.png", ["compare_beta1-betafour", "'betafour'"]),
         ("results/figures/compare_beta4-beta4_z10.png", ["two or more different models", "'-'"]),
+        ("results/laptop/codes/beta4_stride99.h5", ["'stride99'", "stride<1…31>"]),
         ("results/figures/history_beta4_stride99.png", ["'stride99'", "stride<1…31>"]),
         ("results/figures/history_standin_chairs_beta5.0.png", ["'beta5.0'", "beta5"]),
         ("results/figures/history_vae_untrained.png", ["'vae_untrained'", "beta<number>, dcign, infogan"]),

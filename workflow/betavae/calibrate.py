@@ -52,7 +52,7 @@ def accuracies(representation: Representation, grid: FactorGrid, pairs: int, set
 def main(*, dataset: Path, bits: Path, pca: Path, csv: Path, md: Path, settings: str) -> None:
     """Write the table.
 
-    settings: JSON; pairs, train_points and steps (ascending lists), seeds, and metric (the settings of zdiff).
+    settings: JSON; lists of pairs, train_points and steps, seeds, and metric (the settings of zdiff).
     """
     chosen = json.loads(settings)
     grid = open_grid(dataset)

@@ -23,8 +23,16 @@ from betavae.picture_plan import PICTURE, SETS, check_sets
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Folders of results/ that no scale may be called.
 RESERVED = (
-    *("data", "figures", "tables", "sweep", "continuity", "logs", "benchmarks", "disentanglement_lib"),
-    *("reproduce_paper", *SETS),
+    "data",
+    "figures",
+    "tables",
+    "sweep",
+    "continuity",
+    "logs",
+    "benchmarks",
+    "disentanglement_lib",
+    "reproduce_paper",
+    *SETS,
 )
 
 ORIGINALS = (".npz", ".hdf5", ".h5")  # how the name of the original dSprites file may end
@@ -188,17 +196,12 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
                 f"{', '.join(grids)}"
             )
         early = preset["early_beta"]
-        if early["gone"] < early["hold"]:
-            raise UserError(
-                f"config: `scales.{name}.early_beta.gone` is {early['gone']}, expected {early['hold']} or more, for β "
-                "comes down after it was held so long"
-            )
+        ends = [("early_beta.gone", early["hold"], early["gone"], "β comes down after it was held so long")]
         for factor, own in preset["dcign"]["curriculum"].items():
-            if own["to"] < own["from"]:
-                raise UserError(
-                    f"config: `scales.{name}.dcign.curriculum.{factor}.to` is {own['to']}, expected {own['from']} or "
-                    "more, for its values come in from then on"
-                )
+            ends.append((f"dcign.curriculum.{factor}.to", own["from"], own["to"], "its values come in from then on"))
+        for key, begin, end, why in ends:
+            if end < begin:
+                raise UserError(f"config: `scales.{name}.{key}` is {end}, expected {begin} or more, for {why}")
     check_sets(config)
     if original := config["original_dataset"]:
         check_path("original_dataset", original, f"the path of {ORIGINAL}, or null for our synthesis")

@@ -92,8 +92,9 @@ def main(*, settings: str, device: str = "auto") -> None:
     at_once = 1 if on.type == "cuda" else max(1, (os.cpu_count() or 1) // chosen["threads"])
     written = {model: written_mb(training, images) for model, training in chosen["trainings"].items()}
     codes = sum(written[model][1] for model in chosen["codes"]) + 4e-6 * images * math.prod(chosen["ica"])
-    freed = codes + GRAM_MB * images / 737280
-    disk = freed + BITS_MB * images / 737280 + sum(weights for weights, _ in written.values())
+    share = images / 737280
+    freed = codes + GRAM_MB * share
+    disk = freed + BITS_MB * share + sum(weights for weights, _ in written.values())
     job.tell(tabulate(rows, headers=["models", "replicas", "steps", "ms a step", "time for each"]))
     job.tell(
         f"scale {chosen['scale']} on {on}: trainings take about {duration(total)} one after another"

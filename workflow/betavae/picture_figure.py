@@ -13,7 +13,7 @@ from betavae.errors import UserError
 from betavae.image_files import shown_images
 from betavae.picture_plan import parse_picture
 from betavae.picture_set import open_images
-from betavae.pictures import ALL_DIVERGED, extent, say, show, title
+from betavae.pictures import ALL_DIVERGED, beside, extent, say, show, title
 from betavae.stream import stream
 from betavae.walk import SD, Walker, open_replica
 
@@ -39,11 +39,10 @@ def latent_of(factor: str, known_as: str | None, own: dict[str, Any], named: dic
     latent = own["carriers"][known_as]
     if latent is None:
         return None, "no live latent"
-    others = {name: row[latent] for name, row in own["shares"].items() if name != known_as}
-    most = max(others, key=others.get, default=None)  # a set may know one factor alone
-    beside = f", {others[most]:.0%} {most}" if most else ""
+    other, its = beside(own["shares"], known_as, latent)
+    said = f", {its:.0%} {other}" if other else ""
     share = own["shares"][known_as][latent]
-    return latent, f"z{latent}: {share:.0%} {known_as}{beside}".replace("_", " ")
+    return latent, f"z{latent}: {share:.0%} {known_as}{said}".replace("_", " ")
 
 
 def draw(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from betavae.metric_file import replica_means
-from betavae.pictures import picture_title
+from betavae.pictures import beside, picture_title
 from betavae.tables import write_table
 
 BESIDE = 0.05  # what else a latent follows is told from this share of its variance on
@@ -18,10 +18,9 @@ def follows(own: dict[str, Any], factor: str) -> str:
     latent = own["carriers"][factor]
     if latent is None:
         return "no live latent"
-    others = {name: row[latent] for name, row in (own["shares"] | own["joint"]).items() if name != factor}
-    most = max(others, key=others.get, default=None)  # a set may know one factor alone
-    beside = f", {most.replace('_', ' ')} {others[most]:.2f}" if most and others[most] >= BESIDE else ""
-    return f"z{latent}: {own['shares'][factor][latent]:.2f}{beside}"
+    other, share = beside(own["shares"] | own["joint"], factor, latent)
+    said = f", {other.replace('_', ' ')} {share:.2f}" if share >= BESIDE else ""
+    return f"z{latent}: {own['shares'][factor][latent]:.2f}{said}"
 
 
 def rows_of(said: dict[str, Any], score: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,14 @@ def picture_title(model: str) -> str:
     """The name for people of a model on a picture set: `standin_chairs: β-VAE (β = 5)`."""
     picture = parse_picture(model)
     return f"{picture.set}: {title(picture.model)}" + (", a combination held out" if picture.held_out else "")
+
+
+def beside(shares: dict[str, Sequence[float]], factor: str, latent: int) -> tuple[str, float]:
+    """Of {factor: its share of each latent}, what explains most of a latent apart from the factor that it stands for,
+    and its share; ("", 0) where no other is known.
+    """
+    others = {name: row[latent] for name, row in shares.items() if name != factor}
+    return max(others.items(), key=itemgetter(1), default=("", 0.0))
 
 
 def note(scores: dict[str, dict[str, Any]]) -> str:

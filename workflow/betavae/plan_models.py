@@ -20,6 +20,7 @@ from betavae.names import (
     NAMED_MODELS,
     NAMED_SYSTEMS,
     SUBSETS,
+    NameRefused,
     beta_name,
     parse_beta,
     parse_subset,
@@ -158,13 +159,17 @@ class Models:
         return {"kind": kind, "number": number, "seed": self.config["seed"]}
 
     def training(self, scale: str, model: str) -> dict[str, Any]:
-        """All that shapes the training of a model."""
+        """All that shapes the training of a model; one that cannot be trained, or is none, ends the run."""
+        try:
+            return self._training(scale, model)
+        except (NameRefused, UserError) as error:
+            sys.exit(str(error))
+
+    def _training(self, scale: str, model: str) -> dict[str, Any]:
+        """As `training`, but refused by NameRefused or UserError."""
         preset = self.preset(scale)
         if picture := picture_plan.parse_picture(model):
-            try:
-                return picture_plan.training(self.config, scale, picture, self.seeds(self.replicas(scale, model)))
-            except UserError as error:
-                sys.exit(str(error))
+            return picture_plan.training(self.config, scale, picture, self.seeds(self.replicas(scale, model)))
         if model in NAMED_SYSTEMS:
             own = {key: value for key, value in preset[model].items() if key != "replicas"}
             seeds = self.seeds(self.replicas(scale, model))
